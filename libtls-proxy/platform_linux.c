@@ -1,0 +1,233 @@
+/* SPDX-License-Identifier: ISC */
+/* Copyright (c) 2026 The libtls-proxy authors */
+
+#include <sys/mman.h>
+#include <sys/resource.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdint.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "channel.h"
+#include "platform.h"
+
+#ifndef __WALL
+#define __WALL 0x40000000
+#endif
+
+/* How long the two execs may take before goproxy counts as stopped. */
+#define SPAWN_TIMEOUT_MS 5000
+
+/* What the child process needs, prepared before the fork. */
+struct child {
+	int supervisor;
+	int goproxy;
+	int control;
+	int status;
+	int null;
+};
+
+/* The supervisor writes the same record when it cannot start the keeper. */
+struct failure {
+	int32_t stage; /* 0 supervisor, 1 goproxy */
+	int32_t errnum;
+};
+
+int
+tlsp_platform_open_program(const char *path)
+{
+	int fd;
+
+	fd = open(path, O_PATH | O_CLOEXEC);
+	return fd == -1 ? -1 : tlsp_fd_move_high(fd);
+}
+
+int
+tlsp_platform_memory_fd(const void *buf, size_t len)
+{
+	const uint8_t *p = buf;
+	ssize_t n;
+	int fd;
+
+	fd = memfd_create("libtls-proxy", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+	if (fd == -1)
+		return -1;
+	while (len > 0) {
+		n = write(fd, p, len);
+		if (n == -1 && errno == EINTR)
+			continue;
+		if (n == -1)
+			goto err;
+		p += n;
+		len -= (size_t)n;
+	}
+	if (fcntl(fd, F_ADD_SEALS,
+		F_SEAL_WRITE | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL) == -1)
+		goto err;
+	return fd;
+
+err:
+	tlsp_fd_close(&fd);
+	return -1;
+}
+
+/*
+ * In chroots there is no /dev/null; an empty memory file serves as well, and
+ * keeps the caller's terminal and pipes out of a process that may outlive him.
+ */
+static int
+open_null(void)
+{
+	int fd;
+
+	fd = open("/dev/null", O_RDWR | O_CLOEXEC);
+	if (fd == -1)
+		fd = memfd_create("null", MFD_CLOEXEC);
+	return fd;
+}
+
+/* Only async-signal-safe calls from here to the exec. */
+
+static void
+close_from(int lowest)
+{
+	struct rlimit limit;
+	rlim_t fd;
+
+	if (syscall(SYS_close_range, (unsigned int)lowest, ~0U, 0) == 0)
+		return;
+	if (getrlimit(RLIMIT_NOFILE, &limit) == -1 || limit.rlim_cur > 65536)
+		limit.rlim_cur = 65536;
+	for (fd = (rlim_t)lowest; fd < limit.rlim_cur; fd++)
+		close((int)fd);
+}
+
+static _Noreturn void
+fail(int status)
+{
+	struct failure failure = { 0, errno };
+	ssize_t n;
+
+	n = write(status, &failure, sizeof(failure));
+	(void)n; /* nobody is left to tell */
+	_exit(127);
+}
+
+static _Noreturn void
+run_supervisor(const struct child *child)
+{
+	static char *const argv[] = { (char *)"goproxy-supervisor", NULL };
+	static char *const envp[] = { NULL };
+	/* In the order of their final numbers. */
+	int fds[] = { child->null, child->null, child->null, child->control,
+		child->goproxy, child->status, child->supervisor };
+	const int nfds = sizeof(fds) / sizeof(fds[0]);
+	struct sigaction action;
+	sigset_t none;
+	int i;
+
+	for (i = 0; i < nfds; i++) {
+		fds[i] = fcntl(fds[i], F_DUPFD, nfds);
+		if (fds[i] == -1)
+			fail(child->status);
+	}
+	for (i = 0; i < nfds; i++) {
+		if (dup2(fds[i], i) == -1)
+			fail(fds[5]);
+	}
+	close_from(nfds);
+	if (fcntl(6, F_SETFD, FD_CLOEXEC) == -1)
+		fail(5);
+
+	memset(&action, 0, sizeof(action));
+	action.sa_handler = SIG_DFL;
+	for (i = 1; i < NSIG; i++)
+		(void)sigaction(i, &action, NULL);
+	sigemptyset(&none);
+	(void)sigprocmask(SIG_SETMASK, &none, NULL);
+	(void)chdir("/");
+
+	syscall(SYS_execveat, 6, "", argv, envp, AT_EMPTY_PATH);
+	fail(5);
+}
+
+/*
+ * A fork whose end sends no SIGCHLD, so that the program neither gets a signal
+ * nor reaps our process with wait(2), and which runs no atfork handlers.
+ */
+static pid_t
+quiet_fork(void)
+{
+	return (pid_t)syscall(SYS_clone, 0, 0, 0, 0, 0);
+}
+
+int
+tlsp_platform_spawn(
+    int supervisor, int goproxy, int control, const char **stage)
+{
+	struct child child = { supervisor, goproxy, control, -1, -1 };
+	struct failure failure = { 0, 0 };
+	sigset_t all, old;
+	int status[2] = { -1, -1 };
+	int rv = -1, ready;
+	ssize_t n;
+	pid_t pid;
+
+	*stage = "supervisor";
+	if (pipe2(status, O_CLOEXEC) == -1)
+		goto err;
+	child.status = status[1];
+	child.null = open_null();
+	if (child.null == -1)
+		goto err;
+
+	/* The caller's handlers must not run in the child. */
+	sigfillset(&all);
+	pthread_sigmask(SIG_SETMASK, &all, &old);
+	pid = quiet_fork();
+	if (pid == 0) {
+		(void)setsid();
+		pid = quiet_fork();
+		if (pid == 0)
+			run_supervisor(&child);
+		if (pid == -1)
+			fail(child.status);
+		_exit(0);
+	}
+	pthread_sigmask(SIG_SETMASK, &old, NULL);
+	if (pid == -1)
+		goto err;
+	while (waitpid(pid, NULL, __WALL) == -1 && errno == EINTR)
+		continue;
+
+	/* The pipe ends without a word when the keeper has been exec'd. */
+	tlsp_fd_close(&status[1]);
+	ready =
+	    tlsp_wait(status[0], POLLIN, tlsp_deadline_in(SPAWN_TIMEOUT_MS));
+	if (ready <= 0) {
+		if (ready == 0)
+			errno = ETIMEDOUT;
+		goto err;
+	}
+	n = read(status[0], &failure, sizeof(failure));
+	if (n == -1)
+		goto err;
+	if (n > 0) {
+		*stage = failure.stage == 0 ? "supervisor" : "goproxy";
+		errno = n == sizeof(failure) ? failure.errnum : EPROTO;
+		goto err;
+	}
+	rv = 0;
+
+err:
+	tlsp_fd_close(&child.null);
+	tlsp_fd_close(&status[0]);
+	tlsp_fd_close(&status[1]);
+	return rv;
+}

@@ -1,0 +1,465 @@
+/* SPDX-License-Identifier: ISC */
+/* Copyright (c) 2026 The libtls-proxy authors */
+
+#include <sys/socket.h>
+#include <sys/types.h>
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "platform.h"
+#include "tls_internal.h"
+
+/*
+ * How long goproxy may take to answer before it counts as stopped. Committing
+ * thousands of key pairs takes seconds.
+ */
+#define ANSWER_TIMEOUT_MS 5000
+#define COMMIT_TIMEOUT_MS 30000
+/* How long a full channel may stay full. */
+#define SEND_TIMEOUT_MS 1000
+
+struct tlsp_config_channel {
+	struct tlsp_handle handle;
+	pthread_mutex_t mutex; /* refcount */
+	int refcount;
+};
+
+/* A program of goproxy's, opened when the library is loaded. */
+struct program {
+	const char *name;
+	struct tlsp_handle handle;
+};
+
+/* The process's connection to goproxy; all of it under mutex. */
+static struct {
+	pthread_mutex_t mutex;
+	struct tlsp_handle control;
+	struct program supervisor;
+	struct program goproxy;
+} proxy = {
+	.mutex = PTHREAD_MUTEX_INITIALIZER,
+	.control = TLSP_HANDLE_NONE,
+	.supervisor = { "supervisor", TLSP_HANDLE_NONE },
+	.goproxy = { "goproxy", TLSP_HANDLE_NONE },
+};
+
+static int
+program_path(const struct program *program, char *path, size_t size)
+{
+	const char *dir;
+	int n;
+
+	dir = secure_getenv("LIBTLS_PROXY_LIBEXEC");
+	if (dir == NULL || *dir == '\0')
+		dir = TLSP_LIBEXECDIR;
+	n = snprintf(path, size, "%s/%s", dir, program->name);
+	if (n < 0 || (size_t)n >= size) {
+		errno = ENAMETOOLONG;
+		return -1;
+	}
+	return 0;
+}
+
+/* Opens the program unless it is open. -1 with errno. */
+static int
+program_open(struct program *program)
+{
+	char path[4096];
+	int fd;
+
+	if (tlsp_handle_fd(&program->handle) != -1)
+		return 0;
+	if (program_path(program, path, sizeof(path)) == -1)
+		return -1;
+	fd = tlsp_platform_open_program(path);
+	if (fd == -1)
+		return -1;
+	tlsp_handle_set(&program->handle, fd);
+	return 0;
+}
+
+static void
+lock(void)
+{
+	pthread_mutex_lock(&proxy.mutex);
+}
+
+static void
+unlock(void)
+{
+	pthread_mutex_unlock(&proxy.mutex);
+}
+
+/*
+ * Opens goproxy while the program still can: it may chroot, change its user
+ * or give up the file system before it first asks for TLS. A failure is
+ * reported when goproxy is needed.
+ */
+__attribute__((constructor)) static void
+load(void)
+{
+	int saved = errno;
+
+	(void)program_open(&proxy.supervisor);
+	(void)program_open(&proxy.goproxy);
+	/* A child must not inherit the mutex locked by another thread. */
+	(void)pthread_atfork(lock, unlock, unlock);
+	errno = saved;
+}
+
+static void
+set_start_error(struct tls_error *error, int errnum, const char *what,
+    const struct program *program)
+{
+	char path[4096];
+
+	if (program_path(program, path, sizeof(path)) == -1)
+		path[0] = '\0';
+	tls_error_set(
+	    error, 0, errnum, "failed to %s goproxy '%s'", what, path);
+}
+
+/* Starts goproxy; called with the mutex held. */
+static int
+start(struct tls_error *error)
+{
+	struct program *programs[] = { &proxy.supervisor, &proxy.goproxy };
+	int pair[2] = { -1, -1 };
+	const char *stage;
+	size_t i;
+	int rv = -1;
+
+	for (i = 0; i < 2; i++) {
+		if (program_open(programs[i]) == -1) {
+			set_start_error(error, errno, "open", programs[i]);
+			return -1;
+		}
+	}
+	if (tlsp_channel_pair(SOCK_SEQPACKET, pair) == -1) {
+		tls_error_set(error, 0, errno,
+		    "failed to create goproxy's control channel");
+		return -1;
+	}
+	if (tlsp_platform_spawn(proxy.supervisor.handle.fd,
+		proxy.goproxy.handle.fd, pair[1], &stage) == -1) {
+		set_start_error(error, errno, "start",
+		    strcmp(stage, "goproxy") == 0 ? &proxy.goproxy
+						  : &proxy.supervisor);
+		goto err;
+	}
+	tlsp_handle_set(&proxy.control, tlsp_fd_move_high(pair[0]));
+	pair[0] = -1;
+	rv = 0;
+
+err:
+	tlsp_fd_close(&pair[0]);
+	tlsp_fd_close(&pair[1]);
+	return rv;
+}
+
+/* Whether the other end of the socket is still there. */
+static int
+peer_alive(int fd)
+{
+	return fd != -1 && (tlsp_wait(fd, 0, tlsp_deadline_in(0)) &
+			       (POLLHUP | POLLERR)) == 0;
+}
+
+/*
+ * Sends a message without the reader's help: the other end is gone for good
+ * where errno is EPIPE, ECONNRESET or EBADF.
+ */
+static int
+send_message(int fd, unsigned int number, const void *message, const int *fds,
+    size_t nfds)
+{
+	uint8_t buf[4096];
+	size_t len;
+
+	len = tlsp_wire_encode(buf, sizeof(buf), number, message);
+	if (len == 0 || len > sizeof(buf)) {
+		errno = EMSGSIZE;
+		return -1;
+	}
+	return tlsp_channel_send(
+	    fd, buf, len, fds, nfds, tlsp_deadline_in(SEND_TIMEOUT_MS));
+}
+
+static void
+set_answer_error(struct tls_error *error)
+{
+	if (errno == ETIMEDOUT)
+		tls_error_set(error, 0, 0, "goproxy does not answer");
+	else if (errno == EPIPE || errno == ECONNRESET || errno == EBADF)
+		tls_error_set(error, 0, 0, "goproxy has ended unexpectedly");
+	else
+		tls_error_set(error, 0, errno, "failed to reach goproxy");
+}
+
+int
+tlsp_draft_open(struct tlsp_handle *draft, struct tls_error *error)
+{
+	struct tlsp_hello hello = { 0 };
+	struct tlsp_hello_reply reply;
+	uint8_t buf[TLSP_REPLY_MAX];
+	int pair[2] = { -1, -1 };
+	unsigned int version;
+	int attempt, fd, sent = 0;
+
+	if (tlsp_channel_pair(SOCK_SEQPACKET, pair) == -1) {
+		tls_error_set(
+		    error, 0, errno, "failed to create a channel to goproxy");
+		return -1;
+	}
+
+	/* A goproxy that has died is replaced once. */
+	lock();
+	for (attempt = 0; attempt < 2 && !sent; attempt++) {
+		fd = tlsp_handle_fd(&proxy.control);
+		if (!peer_alive(fd)) {
+			tlsp_handle_close(&proxy.control);
+			if (start(error) == -1) {
+				unlock();
+				goto err;
+			}
+			fd = proxy.control.fd;
+		}
+		if (send_message(fd, TLSP_HELLO, &hello, &pair[1], 1) == 0)
+			sent = 1;
+		else if (errno == EPIPE || errno == ECONNRESET)
+			tlsp_handle_close(&proxy.control);
+		else
+			break;
+	}
+	unlock();
+	if (!sent) {
+		set_answer_error(error);
+		goto err;
+	}
+	tlsp_fd_close(&pair[1]);
+
+	if (tlsp_channel_reply(pair[0], TLSP_HELLO_REPLY, &reply, buf, NULL,
+		NULL, &version, tlsp_deadline_in(ANSWER_TIMEOUT_MS)) == -1) {
+		if (version != 0 && version != TLSP_WIRE_VERSION)
+			tls_error_set(error, 0, 0,
+			    "goproxy speaks protocol version %u, "
+			    "libtls-proxy %s speaks version %u",
+			    version, TLSP_VERSION, TLSP_WIRE_VERSION);
+		else
+			set_answer_error(error);
+		goto err;
+	}
+	tlsp_handle_set(draft, tlsp_fd_move_high(pair[0]));
+	return 0;
+
+err:
+	tlsp_fd_close(&pair[0]);
+	tlsp_fd_close(&pair[1]);
+	return -1;
+}
+
+int
+tlsp_draft_alive(const struct tlsp_handle *draft)
+{
+	return peer_alive(tlsp_handle_fd(draft));
+}
+
+int
+tlsp_draft_add_key(const struct tlsp_handle *draft, int key_fd, uint32_t *slot,
+    struct tls_error *error)
+{
+	struct tlsp_add_key add_key = { 0 };
+	struct tlsp_add_key_reply reply;
+	uint8_t buf[TLSP_REPLY_MAX];
+	int pair[2] = { -1, -1 };
+	int fds[2];
+	int rv = -1;
+
+	if (tlsp_channel_pair(SOCK_SEQPACKET, pair) == -1) {
+		tls_error_set(
+		    error, 0, errno, "failed to create a channel to goproxy");
+		return -1;
+	}
+	fds[0] = key_fd;
+	fds[1] = pair[1];
+	if (send_message(
+		tlsp_handle_fd(draft), TLSP_ADD_KEY, &add_key, fds, 2) == -1) {
+		set_answer_error(error);
+		goto err;
+	}
+	tlsp_fd_close(&pair[1]);
+	if (tlsp_channel_reply(pair[0], TLSP_ADD_KEY_REPLY, &reply, buf, NULL,
+		NULL, NULL, tlsp_deadline_in(ANSWER_TIMEOUT_MS)) == -1) {
+		set_answer_error(error);
+		goto err;
+	}
+	if (reply.error.len > 0) {
+		tls_error_set(error, 0, 0, "%.*s", (int)reply.error.len,
+		    (const char *)reply.error.data);
+		goto err;
+	}
+	*slot = reply.slot;
+	rv = 0;
+
+err:
+	tlsp_fd_close(&pair[0]);
+	tlsp_fd_close(&pair[1]);
+	return rv;
+}
+
+void
+tlsp_draft_drop_key(const struct tlsp_handle *draft, uint32_t slot)
+{
+	struct tlsp_drop_key drop_key = { .slot = slot };
+	int fd = tlsp_handle_fd(draft);
+
+	/* Where this fails the keeper has gone, and the key with it. */
+	if (fd != -1)
+		(void)send_message(fd, TLSP_DROP_KEY, &drop_key, NULL, 0);
+}
+
+struct tlsp_config_channel *
+tlsp_draft_commit(const struct tlsp_handle *draft, const uint8_t *document,
+    size_t len, struct tls_error *error)
+{
+	struct tlsp_config_channel *channel;
+	struct tlsp_commit commit = { 0 };
+	struct tlsp_commit_reply reply;
+	uint8_t buf[TLSP_REPLY_MAX];
+	int pair[2] = { -1, -1 };
+	int fds[2] = { -1, -1 };
+
+	channel = calloc(1, sizeof(*channel));
+	if (channel == NULL) {
+		tls_error_set(
+		    error, TLS_ERROR_OUT_OF_MEMORY, 0, "out of memory");
+		return NULL;
+	}
+	if ((fds[0] = tlsp_memory_fd(document, len)) == -1 ||
+	    tlsp_channel_pair(SOCK_SEQPACKET, pair) == -1) {
+		tls_error_set(
+		    error, 0, errno, "failed to create a channel to goproxy");
+		goto err;
+	}
+	fds[1] = pair[1];
+	if (send_message(tlsp_handle_fd(draft), TLSP_COMMIT, &commit, fds, 2) ==
+	    -1) {
+		set_answer_error(error);
+		goto err;
+	}
+	tlsp_fd_close(&fds[0]);
+	tlsp_fd_close(&pair[1]);
+	if (tlsp_channel_reply(pair[0], TLSP_COMMIT_REPLY, &reply, buf, NULL,
+		NULL, NULL, tlsp_deadline_in(COMMIT_TIMEOUT_MS)) == -1) {
+		set_answer_error(error);
+		goto err;
+	}
+	if (reply.error.len > 0) {
+		tls_error_set(error, 0, 0, "%.*s", (int)reply.error.len,
+		    (const char *)reply.error.data);
+		goto err;
+	}
+	tlsp_handle_set(&channel->handle, tlsp_fd_move_high(pair[0]));
+	pthread_mutex_init(&channel->mutex, NULL);
+	channel->refcount = 1;
+	return channel;
+
+err:
+	tlsp_fd_close(&fds[0]);
+	tlsp_fd_close(&pair[0]);
+	tlsp_fd_close(&pair[1]);
+	free(channel);
+	return NULL;
+}
+
+int
+tlsp_memory_fd(const void *buf, size_t len)
+{
+	return tlsp_platform_memory_fd(buf, len);
+}
+
+void
+tlsp_config_channel_ref(struct tlsp_config_channel *channel)
+{
+	pthread_mutex_lock(&channel->mutex);
+	channel->refcount++;
+	pthread_mutex_unlock(&channel->mutex);
+}
+
+void
+tlsp_config_channel_unref(struct tlsp_config_channel *channel)
+{
+	int refcount;
+
+	if (channel == NULL)
+		return;
+	pthread_mutex_lock(&channel->mutex);
+	refcount = --channel->refcount;
+	pthread_mutex_unlock(&channel->mutex);
+	if (refcount > 0)
+		return;
+	tlsp_handle_close(&channel->handle);
+	pthread_mutex_destroy(&channel->mutex);
+	free(channel);
+}
+
+int
+tlsp_config_channel_alive(const struct tlsp_config_channel *channel)
+{
+	return peer_alive(tlsp_handle_fd(&channel->handle));
+}
+
+int
+tlsp_connection_start(const struct tlsp_config_channel *channel,
+    const struct tlsp_start *start_message, const int *fds, size_t nfds,
+    struct tls_error *error)
+{
+	if (send_message(tlsp_handle_fd(&channel->handle), TLSP_START,
+		start_message, fds, nfds) == -1) {
+		set_answer_error(error);
+		return -1;
+	}
+	return 0;
+}
+
+enum tlsp_ending
+tlsp_connection_status(const struct tlsp_config_channel *channel,
+    uint64_t connection, int limit_ms, char **text)
+{
+	enum tlsp_ending ending = TLSP_ENDING_UNKNOWN;
+	struct tlsp_status status = { .connection = connection };
+	struct tlsp_status_reply reply;
+	uint8_t buf[TLSP_REPLY_MAX];
+	int pair[2] = { -1, -1 };
+
+	*text = NULL;
+	if (tlsp_channel_pair(SOCK_SEQPACKET, pair) == -1)
+		return TLSP_ENDING_UNKNOWN;
+	if (send_message(tlsp_handle_fd(&channel->handle), TLSP_STATUS, &status,
+		&pair[1], 1) == -1)
+		goto err;
+	tlsp_fd_close(&pair[1]);
+	if (tlsp_channel_reply(pair[0], TLSP_STATUS_REPLY, &reply, buf, NULL,
+		NULL, NULL, tlsp_deadline_in(limit_ms)) == -1)
+		goto err;
+	if (reply.ending > TLSP_ENDING_FAILED)
+		goto err;
+	if (reply.error.len > 0) {
+		*text = strndup(reply.error.data, reply.error.len);
+		if (*text == NULL)
+			goto err;
+	}
+	ending = (enum tlsp_ending)reply.ending;
+
+err:
+	tlsp_fd_close(&pair[0]);
+	tlsp_fd_close(&pair[1]);
+	return ending;
+}

@@ -1,0 +1,60 @@
+/* SPDX-License-Identifier: ISC */
+/* Copyright (c) 2026 The libtls-proxy authors */
+
+/*
+ * Finds, starts and reaches goproxy, and speaks with the keeper and the worker
+ * on the channels of goproxy-protocol(7). Safe to call from any thread, and in
+ * any process that forked from the one that started goproxy.
+ */
+
+#ifndef TLSP_PROXY_H
+#define TLSP_PROXY_H
+
+#include "channel.h"
+#include "wire.h"
+
+struct tls_error;
+
+/* A committed configuration; shared by contexts and their connections. */
+struct tlsp_config_channel;
+
+void tlsp_config_channel_ref(struct tlsp_config_channel *channel);
+void tlsp_config_channel_unref(struct tlsp_config_channel *channel);
+/* Whether goproxy still holds its end. */
+int tlsp_config_channel_alive(const struct tlsp_config_channel *channel);
+
+/*
+ * Opens a draft in the keeper, which is started if there is none. On failure
+ * -1 and *error is set, as in all functions here that have an error.
+ */
+int tlsp_draft_open(struct tlsp_handle *draft, struct tls_error *error);
+int tlsp_draft_alive(const struct tlsp_handle *draft);
+/* Hands a private key's descriptor over; the caller still owns it. */
+int tlsp_draft_add_key(const struct tlsp_handle *draft, int key_fd,
+    uint32_t *slot, struct tls_error *error);
+void tlsp_draft_drop_key(const struct tlsp_handle *draft, uint32_t slot);
+/* Commits the document; returns a channel with one reference, or NULL. */
+struct tlsp_config_channel *tlsp_draft_commit(const struct tlsp_handle *draft,
+    const uint8_t *document, size_t len, struct tls_error *error);
+
+/* A descriptor from which the bytes can be read, for a draft; -1 with errno. */
+int tlsp_memory_fd(const void *buf, size_t len);
+
+/*
+ * Starts a connection; fds are START's. On success goproxy has copies of them;
+ * the caller still owns his.
+ */
+int tlsp_connection_start(const struct tlsp_config_channel *channel,
+    const struct tlsp_start *start, const int *fds, size_t nfds,
+    struct tls_error *error);
+
+/*
+ * Asks how the direction from the peer ended. *text, if the ending has one,
+ * is from malloc(3). Never fails: where nobody answers within the limit the
+ * ending is TLSP_ENDING_UNKNOWN.
+ */
+enum tlsp_ending tlsp_connection_status(
+    const struct tlsp_config_channel *channel, uint64_t connection,
+    int limit_ms, char **text);
+
+#endif

@@ -1,0 +1,860 @@
+/* SPDX-License-Identifier: ISC */
+/* Copyright (c) 2026 The libtls-proxy authors */
+
+#include <sys/ioctl.h>
+#include <sys/socket.h>
+#include <sys/time.h>
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "tls_internal.h"
+
+/*
+ * How long a call may wait for goproxy to say how a connection ended: a call
+ * on a non-blocking descriptor must not hang because the worker is stopped.
+ * Where the data channel is gone in both directions the worker has most likely
+ * died, and its successor answers within milliseconds.
+ */
+#define STATUS_LIMIT_MS	     1000
+#define STATUS_LIMIT_DEAD_MS 80
+
+/* Bounds of the wait for a caller that does not poll, in microseconds. */
+#define IDLE_WAIT_MIN 16
+#define IDLE_WAIT_MAX 1000
+
+static const char worker_ended[] = "goproxy's worker has ended unexpectedly";
+
+const char *
+tls_proxy_version(void)
+{
+	return TLSP_VERSION;
+}
+
+int
+tls_init(void)
+{
+	return 0;
+}
+
+/* Errors. */
+
+void
+tls_error_clear(struct tls_error *error)
+{
+	free(error->msg);
+	error->msg = NULL;
+	error->code = 0;
+	error->errno_value = 0;
+}
+
+void
+tls_error_set(
+    struct tls_error *error, int code, int errnum, const char *fmt, ...)
+{
+	char *msg = NULL, *full = NULL;
+	va_list ap;
+
+	va_start(ap, fmt);
+	if (vasprintf(&msg, fmt, ap) == -1)
+		msg = NULL;
+	va_end(ap);
+	if (msg != NULL && errnum != 0) {
+		if (asprintf(&full, "%s: %s", msg, strerror(errnum)) == -1)
+			full = NULL;
+		free(msg);
+		msg = full;
+	}
+	tls_error_clear(error);
+	error->msg = msg;
+	error->code = code;
+	error->errno_value = errnum;
+}
+
+const char *
+tls_error(struct tls *ctx)
+{
+	return ctx == NULL ? NULL : ctx->error.msg;
+}
+
+int
+tls_error_code(struct tls *ctx)
+{
+	return ctx == NULL ? TLS_ERROR_UNKNOWN : ctx->error.code;
+}
+
+/* Life of a context. */
+
+struct tls *
+tls_new(uint32_t flags)
+{
+	static const struct tlsp_handle none = TLSP_HANDLE_NONE;
+	struct tls_config *config;
+	struct tls *ctx;
+
+	if ((config = tls_config_default()) == NULL ||
+	    (ctx = calloc(1, sizeof(*ctx))) == NULL)
+		return NULL;
+	ctx->config = tls_config_ref(config);
+	ctx->flags = flags;
+	ctx->fd_in = ctx->fd_out = ctx->rest = none;
+	return ctx;
+}
+
+int
+tls_configure(struct tls *ctx, struct tls_config *config)
+{
+	struct tlsp_config_channel *channel;
+
+	if (config == NULL && (config = tls_config_default()) == NULL) {
+		tls_set_errorx(ctx, TLS_ERROR_OUT_OF_MEMORY, "out of memory");
+		return -1;
+	}
+	tls_config_ref(config);
+	tls_config_free(ctx->config);
+	ctx->config = config;
+	if ((ctx->flags & TLS_SERVER) == 0)
+		return 0;
+
+	/* A live server whose new configuration is no good keeps the old. */
+	channel = tls_config_commit(config, TLSP_ROLE_SERVER, &ctx->error);
+	if (channel == NULL)
+		return -1;
+	tlsp_config_channel_unref(ctx->channel);
+	ctx->channel = channel;
+	return 0;
+}
+
+static void
+frame_clear(struct tls *ctx)
+{
+	tlsp_fds_close(ctx->frame_fds, ctx->frame_nfds);
+	free(ctx->frame);
+	ctx->frame = NULL;
+	ctx->frame_len = 0;
+	ctx->frame_size = 0;
+	ctx->frame_nfds = 0;
+}
+
+/* Forgets the connection; its descriptors are the application's. */
+static void
+connection_clear(struct tls *ctx)
+{
+	frame_clear(ctx);
+	tlsp_handle_close(&ctx->rest);
+	tls_conninfo_free(ctx->conninfo);
+	ctx->conninfo = NULL;
+	free(ctx->failure);
+	ctx->failure = NULL;
+	ctx->fd_in.fd = ctx->fd_out.fd = -1;
+	ctx->owns_socket = 0;
+	ctx->idle_calls = 0;
+	ctx->state = 0;
+}
+
+void
+tls_reset(struct tls *ctx)
+{
+	connection_clear(ctx);
+	tlsp_config_channel_unref(ctx->channel);
+	ctx->channel = NULL;
+	tls_config_free(ctx->config);
+	ctx->config = NULL;
+	free(ctx->servername);
+	ctx->servername = NULL;
+	tls_error_clear(&ctx->error);
+}
+
+void
+tls_free(struct tls *ctx)
+{
+	if (ctx == NULL)
+		return;
+	tls_reset(ctx);
+	free(ctx);
+}
+
+/* Descriptors. */
+
+static int
+is_nonblocking(int fd)
+{
+	int flags = fcntl(fd, F_GETFL);
+
+	return flags != -1 && (flags & O_NONBLOCK) != 0;
+}
+
+/* Makes calls on one descriptor block as long as they did on another. */
+static void
+copy_blocking(int from, int to)
+{
+	static const int names[] = { SO_RCVTIMEO, SO_SNDTIMEO };
+	struct timeval timeout;
+	socklen_t len;
+	size_t i;
+	int flags;
+
+	flags = fcntl(to, F_GETFL);
+	if (flags != -1 && is_nonblocking(from) != is_nonblocking(to))
+		(void)fcntl(to, F_SETFL, flags ^ O_NONBLOCK);
+	/* Fails for pipes, which have no such options. */
+	for (i = 0; i < 2; i++) {
+		len = sizeof(timeout);
+		if (getsockopt(from, SOL_SOCKET, names[i], &timeout, &len) == 0)
+			(void)setsockopt(
+			    to, SOL_SOCKET, names[i], &timeout, len);
+	}
+}
+
+/* Puts a file on the application's number, which keeps its FD_CLOEXEC. */
+static int
+replace(int fd, int number)
+{
+	int flags, rv;
+
+	if ((flags = fcntl(number, F_GETFD)) == -1)
+		return -1;
+	do
+		rv = dup3(fd, number, flags & FD_CLOEXEC ? O_CLOEXEC : 0);
+	while (rv == -1 && (errno == EINTR || errno == EBUSY));
+	return rv == -1 ? -1 : 0;
+}
+
+int
+tls_start(struct tls *ctx, int fd_read, int fd_write)
+{
+	struct tlsp_start start = { 0 };
+	int in[2] = { -1, -1 }, out[2] = { -1, -1 };
+	int fds[4], rv = -1;
+	size_t nfds = 0;
+	int one = fd_read == fd_write;
+
+	connection_clear(ctx);
+	if (fcntl(fd_read, F_GETFD) == -1 || fcntl(fd_write, F_GETFD) == -1) {
+		tls_set_error(
+		    ctx, TLS_ERROR_UNKNOWN, "invalid file descriptors");
+		return -1;
+	}
+	if (tlsp_channel_pair(SOCK_STREAM, in) == -1 ||
+	    (!one && tlsp_channel_pair(SOCK_STREAM, out) == -1)) {
+		tls_set_error(
+		    ctx, TLS_ERROR_UNKNOWN, "failed to create a data channel");
+		goto err;
+	}
+	copy_blocking(fd_read, in[0]);
+	fds[nfds++] = fd_read;
+	if (!one) {
+		copy_blocking(fd_write, out[0]);
+		fds[nfds++] = fd_write;
+	}
+	fds[nfds++] = in[1];
+	if (!one)
+		fds[nfds++] = out[1];
+
+	start.verify = tls_config_verify_flags(ctx->config);
+	start.servername = tlsp_string(ctx->servername);
+	if (tlsp_connection_start(
+		ctx->channel, &start, fds, nfds, &ctx->error) == -1)
+		goto err;
+	if (replace(in[0], fd_read) == -1 ||
+	    (!one && replace(out[0], fd_write) == -1)) {
+		tls_set_error(
+		    ctx, TLS_ERROR_UNKNOWN, "failed to replace the descriptor");
+		goto err;
+	}
+	tlsp_handle_note(&ctx->fd_in, fd_read);
+	tlsp_handle_note(&ctx->fd_out, fd_write);
+	ctx->state |= TLS_CONNECTED;
+	rv = 0;
+
+err:
+	tlsp_fd_close(&in[0]);
+	tlsp_fd_close(&in[1]);
+	tlsp_fd_close(&out[0]);
+	tlsp_fd_close(&out[1]);
+	return rv;
+}
+
+/*
+ * Gives the application's numbers the network's descriptors back, as far as
+ * they still are our channel. Takes fds over.
+ */
+static void
+restore_network(struct tls *ctx, int *fds, size_t nfds)
+{
+	struct tlsp_handle *numbers[] = { &ctx->fd_in, &ctx->fd_out };
+	const size_t wanted = ctx->fd_in.fd == ctx->fd_out.fd ? 1 : 2;
+	size_t i;
+	int number;
+
+	for (i = 0; i < wanted && i < nfds; i++) {
+		number = tlsp_handle_fd(numbers[i]);
+		if (number == -1)
+			continue;
+		copy_blocking(number, fds[i]);
+		if (replace(fds[i], number) == 0)
+			tlsp_handle_note(numbers[i], number);
+	}
+	if (wanted == 1)
+		ctx->fd_out = ctx->fd_in;
+	tlsp_fds_close(fds, nfds);
+}
+
+/* Calls. */
+
+/*
+ * A caller that asks again and again instead of polling would keep the
+ * processor from the worker that it waits for: from the second fruitless call
+ * in a row on it waits a little. Returns 1 if there may be news.
+ */
+static int
+idle(struct tls *ctx, int fd, short events)
+{
+	struct pollfd pfd = { .fd = fd, .events = events };
+	struct timespec ts = { 0, 0 };
+	unsigned int n = ctx->idle_calls++;
+
+	if (n == 0)
+		return 0;
+	ts.tv_nsec =
+	    n > 6 ? IDLE_WAIT_MAX * 1000L : (IDLE_WAIT_MIN << (n - 1)) * 1000L;
+	return ppoll(&pfd, 1, &ts, NULL) == 1;
+}
+
+static int
+would_block(int errnum)
+{
+	return errnum == EAGAIN || errnum == EWOULDBLOCK;
+}
+
+/*
+ * Asks the worker how the direction from the peer ended, after fd gave an end
+ * of file or an error. *failure, from malloc(3), is set for the last two
+ * endings.
+ */
+static enum tlsp_ending
+ask_ending(struct tls *ctx, int fd, char **failure)
+{
+	enum tlsp_ending ending;
+	int gone;
+
+	gone = (tlsp_wait(fd, 0, tlsp_deadline_in(0)) & POLLHUP) != 0;
+	ending = tlsp_connection_status(ctx->channel, ctx->connection,
+	    gone ? STATUS_LIMIT_DEAD_MS : STATUS_LIMIT_MS, failure);
+	if (ending == TLSP_ENDING_UNKNOWN)
+		*failure = strdup(worker_ended);
+	return ending;
+}
+
+static int
+set_failure(struct tls *ctx, const char *operation, const char *failure)
+{
+	tls_set_errorx(ctx, TLS_ERROR_UNKNOWN, "%s failed: %s", operation,
+	    failure == NULL ? "out of memory" : failure);
+	return -1;
+}
+
+/* Reading has come to its end: 0 for an end of file, else -1. */
+static int
+read_ended(struct tls *ctx, int fd)
+{
+	switch (ask_ending(ctx, fd, &ctx->failure)) {
+	case TLSP_ENDING_CLOSE_NOTIFY:
+		ctx->state |= TLS_EOF;
+		return 0;
+	case TLSP_ENDING_OPEN: /* the application's own shutdown(2) */
+	case TLSP_ENDING_EOF:
+		ctx->state |= TLS_EOF | TLS_EOF_NO_CLOSE_NOTIFY;
+		return 0;
+	case TLSP_ENDING_FAILED:
+	case TLSP_ENDING_UNKNOWN:
+		break;
+	}
+	ctx->state |= TLS_READ_FAILED;
+	return set_failure(ctx, "read", ctx->failure);
+}
+
+/*
+ * Sending on fd gave an error. Leaves the reading side alone, which may still
+ * have data. Returns -1.
+ */
+static int
+send_failed(struct tls *ctx, const char *operation, int fd)
+{
+	enum tlsp_ending ending;
+	char *failure;
+	int saved = errno;
+
+	if (saved == EPIPE || saved == ECONNRESET) {
+		ending = ask_ending(ctx, fd, &failure);
+		if (ending == TLSP_ENDING_FAILED ||
+		    ending == TLSP_ENDING_UNKNOWN) {
+			set_failure(ctx, operation, failure);
+			free(failure);
+			return -1;
+		}
+	}
+	tls_error_set(
+	    &ctx->error, TLS_ERROR_UNKNOWN, saved, "%s failed", operation);
+	return -1;
+}
+
+/*
+ * Reads the frame that the worker sends first, and no byte after it. Returns 0
+ * when it is complete.
+ */
+static int
+frame_read(struct tls *ctx)
+{
+	size_t wanted = 4, nfds;
+	uint8_t *bigger;
+	ssize_t n;
+
+	for (;;) {
+		if (ctx->frame_len >= 4) {
+			wanted = tlsp_get_u32(ctx->frame);
+			if (wanted > TLSP_WIRE_FRAME_MAX)
+				goto malformed;
+			wanted += 4;
+		}
+		if (ctx->frame_len == wanted)
+			return 0;
+		if (wanted > ctx->frame_size) {
+			bigger = realloc(ctx->frame, wanted);
+			if (bigger == NULL) {
+				tls_set_errorx(ctx, TLS_ERROR_OUT_OF_MEMORY,
+				    "out of memory");
+				return -1;
+			}
+			ctx->frame = bigger;
+			ctx->frame_size = wanted;
+		}
+		nfds = 2 - ctx->frame_nfds;
+		n = tlsp_channel_recv(ctx->fd_in.fd,
+		    ctx->frame + ctx->frame_len, wanted - ctx->frame_len,
+		    ctx->frame_fds + ctx->frame_nfds, &nfds, 0);
+		if (n == -1 && errno == EPROTO)
+			goto malformed;
+		if (n == -1 && errno == EINTR)
+			return TLS_WANT_POLLIN;
+		if (n == -1 && would_block(errno)) {
+			if (idle(ctx, ctx->fd_in.fd, POLLIN))
+				continue;
+			return TLS_WANT_POLLIN;
+		}
+		if (n == -1 && errno != ECONNRESET) {
+			tls_set_error(
+			    ctx, TLS_ERROR_UNKNOWN, "handshake failed");
+			return -1;
+		}
+		if (n <= 0) {
+			tls_set_errorx(ctx, TLS_ERROR_UNKNOWN,
+			    "handshake failed: %s", worker_ended);
+			return -1;
+		}
+		ctx->idle_calls = 0;
+		ctx->frame_len += (size_t)n;
+		ctx->frame_nfds += nfds;
+	}
+
+malformed:
+	tls_set_errorx(ctx, TLS_ERROR_UNKNOWN,
+	    "handshake failed: malformed message from goproxy");
+	return -1;
+}
+
+/* Acts on the complete frame. */
+static int
+frame_done(struct tls *ctx)
+{
+	struct tlsp_established established;
+	struct tlsp_failed failure;
+	const uint8_t *message = ctx->frame + 4;
+	const size_t len = ctx->frame_len - 4;
+
+	if (tlsp_wire_decode(message, len, ctx->frame_nfds, TLSP_ESTABLISHED,
+		&established) == 0) {
+		ctx->conninfo = tls_conninfo_new(&established);
+		if (ctx->conninfo == NULL) {
+			tls_set_errorx(
+			    ctx, TLS_ERROR_OUT_OF_MEMORY, "out of memory");
+			return -1;
+		}
+		/* A client knows its peer by the name that it asked for. */
+		if (ctx->servername != NULL &&
+		    tls_set_string(
+			&ctx->conninfo->servername, ctx->servername) == -1) {
+			tls_set_errorx(
+			    ctx, TLS_ERROR_OUT_OF_MEMORY, "out of memory");
+			return -1;
+		}
+		ctx->connection = established.connection;
+		ctx->state |= TLS_HANDSHAKE_COMPLETE;
+		return 0;
+	}
+	if (tlsp_wire_decode(
+		message, len, ctx->frame_nfds, TLSP_FAILED, &failure) == 0) {
+		tls_set_errorx(ctx, TLS_ERROR_UNKNOWN, "%.*s",
+		    (int)failure.error.len, (const char *)failure.error.data);
+		restore_network(ctx, ctx->frame_fds, ctx->frame_nfds);
+		ctx->frame_nfds = 0;
+		return -1;
+	}
+	tls_set_errorx(ctx, TLS_ERROR_UNKNOWN,
+	    "handshake failed: malformed message from goproxy");
+	return -1;
+}
+
+static int
+handshake(struct tls *ctx)
+{
+	int rv;
+
+	if ((ctx->flags & (TLS_CLIENT | TLS_SERVER_CONN)) == 0) {
+		tls_set_errorx(ctx, TLS_ERROR_INVALID_CONTEXT,
+		    "invalid operation for context");
+		return -1;
+	}
+	if ((ctx->state & TLS_CONNECTED) == 0) {
+		tls_set_errorx(ctx, TLS_ERROR_UNKNOWN, "context not connected");
+		return -1;
+	}
+	if ((ctx->state & TLS_HANDSHAKE_COMPLETE) != 0) {
+		tls_set_errorx(
+		    ctx, TLS_ERROR_UNKNOWN, "handshake already completed");
+		return -1;
+	}
+	if ((ctx->state & TLS_HANDSHAKE_FAILED) != 0)
+		return -1; /* with the error that is still there */
+	if ((rv = frame_read(ctx)) == 0)
+		rv = frame_done(ctx);
+	if (rv == -1)
+		ctx->state |= TLS_HANDSHAKE_FAILED;
+	if (rv == 0 || rv == -1)
+		frame_clear(ctx);
+	return rv;
+}
+
+/* The error of a failed handshake is the one that every later call gives. */
+static void
+clear_error(struct tls *ctx)
+{
+	if ((ctx->state & TLS_HANDSHAKE_FAILED) == 0)
+		tls_error_clear(&ctx->error);
+}
+
+int
+tls_handshake(struct tls *ctx)
+{
+	int rv;
+
+	clear_error(ctx);
+	rv = handshake(ctx);
+	errno = 0;
+	return rv;
+}
+
+static ssize_t
+read_data(struct tls *ctx, void *buf, size_t buflen)
+{
+	int fd = ctx->fd_in.fd;
+	ssize_t n;
+
+	if (buflen > INT_MAX) {
+		tls_set_errorx(
+		    ctx, TLS_ERROR_INVALID_ARGUMENT, "buflen too long");
+		return -1;
+	}
+	if ((ctx->state & TLS_READ_FAILED) != 0)
+		return set_failure(ctx, "read", ctx->failure);
+	if ((ctx->state & TLS_EOF) != 0 || buflen == 0)
+		return 0;
+	if ((ctx->state & (TLS_CLOSING | TLS_CLOSED)) != 0) {
+		/* What had arrived before tls_close(). */
+		fd = tlsp_handle_fd(&ctx->rest);
+		if (fd == -1) {
+			tls_set_errorx(ctx, TLS_ERROR_UNKNOWN,
+			    "read failed: connection is closed");
+			return -1;
+		}
+	}
+	do {
+		n = recv(fd, buf, buflen, 0);
+		if (n > 0) {
+			ctx->idle_calls = 0;
+			return n;
+		}
+		if (n == -1 && errno == EINTR)
+			return TLS_WANT_POLLIN;
+	} while (n == -1 && would_block(errno) && idle(ctx, fd, POLLIN));
+	if (n == -1 && would_block(errno))
+		return TLS_WANT_POLLIN;
+	if (n == -1 && errno != ECONNRESET) {
+		tls_set_error(ctx, TLS_ERROR_UNKNOWN, "read failed");
+		return -1;
+	}
+	return read_ended(ctx, fd);
+}
+
+ssize_t
+tls_read(struct tls *ctx, void *buf, size_t buflen)
+{
+	ssize_t rv;
+
+	clear_error(ctx);
+	rv = 0;
+	if ((ctx->state & TLS_HANDSHAKE_COMPLETE) == 0)
+		rv = handshake(ctx);
+	if (rv == 0)
+		rv = read_data(ctx, buf, buflen);
+	errno = 0;
+	return rv;
+}
+
+static ssize_t
+write_data(struct tls *ctx, const void *buf, size_t buflen)
+{
+	int fd = ctx->fd_out.fd;
+	ssize_t n;
+
+	if (buflen > INT_MAX) {
+		tls_set_errorx(
+		    ctx, TLS_ERROR_INVALID_ARGUMENT, "buflen too long");
+		return -1;
+	}
+	if ((ctx->state & (TLS_CLOSING | TLS_CLOSED)) != 0) {
+		tls_set_errorx(ctx, TLS_ERROR_UNKNOWN,
+		    "write failed: error:1404C0CF:SSL routines:ST_OK:"
+		    "protocol is shutdown");
+		return -1;
+	}
+	if (buflen == 0)
+		return 0;
+	do {
+		n = send(fd, buf, buflen, MSG_NOSIGNAL);
+		if (n > 0) {
+			ctx->idle_calls = 0;
+			return n;
+		}
+		if (n == -1 && errno == EINTR)
+			return TLS_WANT_POLLOUT;
+	} while (n == -1 && would_block(errno) && idle(ctx, fd, POLLOUT));
+	if (would_block(errno))
+		return TLS_WANT_POLLOUT;
+	return send_failed(ctx, "write", fd);
+}
+
+ssize_t
+tls_write(struct tls *ctx, const void *buf, size_t buflen)
+{
+	ssize_t rv;
+
+	clear_error(ctx);
+	rv = 0;
+	if ((ctx->state & TLS_HANDSHAKE_COMPLETE) == 0)
+		rv = handshake(ctx);
+	if (rv == 0)
+		rv = write_data(ctx, buf, buflen);
+	errno = 0;
+	return rv;
+}
+
+/* Sends the close mark with the reply channel's end. */
+static int
+send_close_mark(struct tls *ctx, int number, int reply)
+{
+	const uint8_t mark = TLSP_CLOSE;
+	struct pollfd pfd = { .fd = number, .events = POLLOUT };
+
+	for (;;) {
+		if (tlsp_channel_send(number, &mark, sizeof(mark), &reply, 1,
+			tlsp_deadline_in(0)) == 0) {
+			ctx->idle_calls = 0;
+			return 0;
+		}
+		if (errno != ETIMEDOUT)
+			return send_failed(ctx, "shutdown", number);
+		if (is_nonblocking(number)) {
+			if (!idle(ctx, number, POLLOUT))
+				return TLS_WANT_POLLOUT;
+		} else if (poll(&pfd, 1, -1) == -1)
+			return TLS_WANT_POLLOUT;
+	}
+}
+
+/*
+ * Sends the close mark and puts the reply channel on the application's number,
+ * which so becomes readable when the worker has written out everything.
+ */
+static int
+close_begin(struct tls *ctx)
+{
+	int pair[2] = { -1, -1 };
+	int rest = -1, number, rv = -1;
+	struct timeval timeout;
+	socklen_t len = sizeof(timeout);
+
+	if ((number = tlsp_handle_fd(&ctx->fd_out)) == -1) {
+		errno = EBADF;
+		tls_set_error(ctx, TLS_ERROR_UNKNOWN, "shutdown failed");
+		return -1;
+	}
+	if (tlsp_channel_pair(SOCK_SEQPACKET, pair) == -1 ||
+	    (rest = fcntl(ctx->fd_in.fd, F_DUPFD_CLOEXEC, 3)) == -1) {
+		tls_set_error(ctx, TLS_ERROR_UNKNOWN, "shutdown failed");
+		goto err;
+	}
+	if ((rv = send_close_mark(ctx, number, pair[1])) != 0)
+		goto err;
+
+	/* The application waits on the number that it reads from. */
+	if (tlsp_handle_fd(&ctx->fd_in) == -1)
+		ctx->fd_in = ctx->fd_out;
+	copy_blocking(number, pair[0]);
+	/* To the application this wait is one for a write. */
+	if (getsockopt(number, SOL_SOCKET, SO_SNDTIMEO, &timeout, &len) == 0)
+		(void)setsockopt(
+		    pair[0], SOL_SOCKET, SO_RCVTIMEO, &timeout, len);
+	if (replace(pair[0], ctx->fd_in.fd) == -1) {
+		tls_set_error(ctx, TLS_ERROR_UNKNOWN, "shutdown failed");
+		rv = -1;
+		goto err;
+	}
+	number = ctx->fd_in.fd;
+	if (ctx->fd_out.fd == number)
+		tlsp_handle_note(&ctx->fd_out, number);
+	tlsp_handle_note(&ctx->fd_in, number);
+	tlsp_handle_set(&ctx->rest, tlsp_fd_move_high(rest));
+	rest = -1;
+	ctx->state |= TLS_CLOSING;
+
+err:
+	tlsp_fd_close(&rest);
+	tlsp_fd_close(&pair[0]);
+	tlsp_fd_close(&pair[1]);
+	return rv;
+}
+
+/* Waits for the worker's reply to the close mark. */
+static int
+close_finish(struct tls *ctx)
+{
+	struct tlsp_close_reply reply;
+	uint8_t buf[TLSP_REPLY_MAX];
+	int number = tlsp_handle_fd(&ctx->fd_in);
+	int fds[2], unread;
+	size_t nfds;
+	ssize_t n;
+
+	if (number == -1) {
+		errno = EBADF;
+		tls_set_error(ctx, TLS_ERROR_UNKNOWN, "shutdown failed");
+		return -1;
+	}
+	do {
+		nfds = 2;
+		n = tlsp_channel_recv(number, buf, sizeof(buf), fds, &nfds, 0);
+		if (n == -1 && errno == EINTR)
+			return TLS_WANT_POLLIN;
+	} while (n == -1 && would_block(errno) && idle(ctx, number, POLLIN));
+	if (n == -1 && would_block(errno))
+		return TLS_WANT_POLLIN;
+	ctx->state |= TLS_CLOSED;
+	ctx->state &= ~(uint32_t)TLS_CLOSING;
+	if (n == -1 && errno != EPROTO && errno != ECONNRESET) {
+		tls_set_error(ctx, TLS_ERROR_UNKNOWN, "shutdown failed");
+		return -1;
+	}
+	if (n == 0 || (n == -1 && errno == ECONNRESET)) {
+		tls_set_errorx(ctx, TLS_ERROR_UNKNOWN, "shutdown failed: %s",
+		    worker_ended);
+		return -1;
+	}
+	if (n == -1 || tlsp_wire_decode(buf, (size_t)n, nfds, TLSP_CLOSE_REPLY,
+			   &reply) == -1) {
+		tlsp_fds_close(fds, n == -1 ? 0 : nfds);
+		tls_set_errorx(ctx, TLS_ERROR_UNKNOWN,
+		    "shutdown failed: malformed message from goproxy");
+		return -1;
+	}
+	restore_network(ctx, fds, nfds);
+	if (ctx->rest.fd == -1 ||
+	    ioctl(ctx->rest.fd, FIONREAD, &unread) == -1 || unread == 0)
+		tlsp_handle_close(&ctx->rest);
+	if (reply.error.len > 0) {
+		tls_set_errorx(ctx, TLS_ERROR_UNKNOWN, "shutdown failed: %.*s",
+		    (int)reply.error.len, (const char *)reply.error.data);
+		return -1;
+	}
+	return 0;
+}
+
+/* Ends the socket that tls_connect() made. */
+static int
+close_owned_socket(struct tls *ctx)
+{
+	int number = tlsp_handle_fd(&ctx->fd_in);
+	int rv = 0;
+
+	ctx->owns_socket = 0;
+	if (number == -1)
+		return 0;
+	if (shutdown(number, SHUT_RDWR) == -1 && errno != ENOTCONN &&
+	    errno != ECONNRESET) {
+		tls_set_error(ctx, TLS_ERROR_UNKNOWN, "shutdown");
+		rv = -1;
+	}
+	if (close(number) == -1) {
+		tls_set_error(ctx, TLS_ERROR_UNKNOWN, "close");
+		rv = -1;
+	}
+	ctx->fd_in.fd = ctx->fd_out.fd = -1;
+	return rv;
+}
+
+static int
+close_connection(struct tls *ctx)
+{
+	int rv = 0;
+
+	if ((ctx->flags & (TLS_CLIENT | TLS_SERVER_CONN)) == 0) {
+		tls_set_errorx(ctx, TLS_ERROR_INVALID_CONTEXT,
+		    "invalid operation for context");
+		return -1;
+	}
+	if ((ctx->state & TLS_HANDSHAKE_COMPLETE) != 0 &&
+	    (ctx->state & TLS_CLOSED) == 0) {
+		if ((ctx->state & TLS_CLOSING) == 0)
+			rv = close_begin(ctx);
+		if (rv == 0)
+			rv = close_finish(ctx);
+		if (rv == TLS_WANT_POLLIN || rv == TLS_WANT_POLLOUT)
+			return rv;
+	}
+	if (ctx->owns_socket && close_owned_socket(ctx) == -1)
+		rv = -1;
+	if (rv == 0 && (ctx->state & TLS_EOF_NO_CLOSE_NOTIFY) != 0) {
+		tls_set_errorx(
+		    ctx, TLS_ERROR_UNKNOWN, "EOF without close notify");
+		rv = -1;
+	}
+	return rv;
+}
+
+int
+tls_close(struct tls *ctx)
+{
+	int rv;
+
+	clear_error(ctx);
+	rv = close_connection(ctx);
+	errno = 0;
+	return rv;
+}

@@ -1,0 +1,194 @@
+/* SPDX-License-Identifier: ISC */
+/* Copyright (c) 2026 The libtls-proxy authors */
+
+/* What the tls_*.c files share. */
+
+#ifndef TLS_INTERNAL_H
+#define TLS_INTERNAL_H
+
+#include <pthread.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <time.h>
+
+/* All else is hidden, as the library is built with -fvisibility=hidden. */
+#pragma GCC visibility push(default)
+#include <tls.h>
+#include <tls_proxy.h>
+
+/* Exported by libtls, but in no public header. */
+void tls_config_skip_private_key_check(struct tls_config *config);
+void tls_config_use_fake_private_key(struct tls_config *config);
+#pragma GCC visibility pop
+
+#include "channel.h"
+#include "proxy.h"
+
+#define TLS_VERIFY_DEPTH_DEFAULT 6
+
+/* ctx->flags */
+#define TLS_CLIENT	(1 << 0)
+#define TLS_SERVER	(1 << 1)
+#define TLS_SERVER_CONN (1 << 2)
+
+/* ctx->state */
+#define TLS_EOF_NO_CLOSE_NOTIFY (1 << 0)
+#define TLS_CONNECTED		(1 << 1)
+#define TLS_HANDSHAKE_COMPLETE	(1 << 2)
+#define TLS_HANDSHAKE_FAILED	(1 << 3) /* the error stays as it was set */
+#define TLS_EOF			(1 << 4) /* tls_read has returned 0 */
+#define TLS_READ_FAILED		(1 << 5) /* ctx->failure says why */
+#define TLS_CLOSING		(1 << 6) /* close mark sent, no reply yet */
+#define TLS_CLOSED		(1 << 7)
+
+struct tls_error {
+	char *msg; /* owned */
+	int code;
+	int errno_value;
+	int tls; /* unused; keeps LibreSSL's layout, see struct tls */
+};
+
+/* One certificate, and the place of its private key in the keeper. */
+struct tls_keypair {
+	struct tls_keypair *next;
+	uint8_t *cert_mem;
+	size_t cert_len;
+	uint32_t slot;	/* 0: no key */
+	char *key_file; /* where the key came from, NULL for memory */
+};
+
+struct tls_config {
+	struct tls_error error;
+	pthread_mutex_t mutex; /* refcount, draft and channel */
+	int refcount;
+
+	struct tls_keypair *keypair; /* the first is always there */
+	struct tlsp_handle draft;    /* holds the keys in the keeper */
+
+	/* What a client committed last, and whether a setter was called since.
+	 */
+	struct tlsp_config_channel *channel;
+	int changed;
+
+	uint8_t *alpn;
+	size_t alpn_len;
+	uint8_t *ca_mem;
+	size_t ca_len;
+	int ca_set; /* else the default file, read when it is needed */
+	uint32_t protocols;
+	int verify_cert;
+	int verify_name;
+	int verify_time;
+	int verify_client; /* 0 no, 1 required, 2 optional */
+	int verify_depth;
+	const char *missing; /* a setting that goproxy cannot honour yet */
+};
+
+/* Facts about a finished handshake; strings are NULL where libtls says so. */
+struct tls_conninfo {
+	char *version;
+	char *cipher;
+	int cipher_strength;
+	char *alpn;
+	char *servername;
+	int session_resumed;
+	int peer_cert;
+	char *hash;
+	char *subject;
+	char *issuer;
+	char *common_name;
+	time_t notbefore;
+	time_t notafter;
+	uint8_t *chain;
+	size_t chain_len;
+	char *names; /* as in ESTABLISHED */
+	size_t names_len;
+};
+
+struct tls {
+	/*
+	 * s6-networking reads the state word by its offset, so that the layout
+	 * up to there is LibreSSL's.
+	 */
+	struct tls_config *config;
+	void *reserved;
+	struct tls_error error;
+	uint32_t flags;
+	uint32_t state;
+
+	struct tlsp_config_channel *channel; /* a server's, a connection's */
+	char *servername;		     /* a client's */
+	int owns_socket;		     /* made by tls_connect() */
+
+	/*
+	 * The application's numbers, which are the same for a socket. Noted,
+	 * not owned: they hold the data channel, then while TLS_CLOSING (fd_in)
+	 * the reply channel, and in the end the network's descriptors again.
+	 */
+	struct tlsp_handle fd_in;
+	struct tlsp_handle fd_out;
+	struct tlsp_handle rest; /* data channel after close, until read out */
+
+	uint64_t connection;
+	struct tls_conninfo *conninfo;
+	char *failure; /* why the direction from the peer failed */
+
+	/* The frame that the worker sends first, as far as it has come. */
+	uint8_t *frame;
+	size_t frame_len;
+	size_t frame_size;
+	int frame_fds[2];
+	size_t frame_nfds;
+
+	unsigned int idle_calls; /* in a row that found nothing new */
+};
+
+#if UINTPTR_MAX > UINT32_MAX
+_Static_assert(offsetof(struct tls, state) == 44, "s6-networking looks there");
+#endif
+
+/* Sets the error of an object; errnum, if not 0, is appended as strerror. */
+void tls_error_set(struct tls_error *error, int code, int errnum,
+    const char *fmt, ...) __attribute__((__format__(__printf__, 4, 5)));
+void tls_error_clear(struct tls_error *error);
+
+/* Shorthands: without errno, and with the errno of the failed call. */
+#define tls_set_errorx(obj, code, ...)                                         \
+	tls_error_set(&(obj)->error, (code), 0, __VA_ARGS__)
+#define tls_set_error(obj, code, ...)                                          \
+	tls_error_set(&(obj)->error, (code), errno, __VA_ARGS__)
+
+struct tls_config *tls_config_default(void);
+struct tls_config *tls_config_ref(struct tls_config *config);
+/* The sum of enum tlsp_verify that a connection starts with. */
+uint8_t tls_config_verify_flags(const struct tls_config *config);
+/*
+ * Commits a snapshot of the configuration for the role. Returns a channel with
+ * one reference, or NULL with *error set.
+ */
+struct tlsp_config_channel *tls_config_commit(
+    struct tls_config *config, enum tlsp_role role, struct tls_error *error);
+
+struct tls *tls_new(uint32_t flags);
+/* Hands the descriptors over to goproxy; on failure they are untouched. */
+int tls_start(struct tls *ctx, int fd_read, int fd_write);
+
+struct tls_conninfo *tls_conninfo_new(const struct tlsp_established *facts);
+void tls_conninfo_free(struct tls_conninfo *info);
+
+/* Splits "host:port", "[v6]:port"; *host and *port are the caller's. */
+int tls_host_port(const char *hostport, char **host, char **port);
+int tls_set_string(char **dst, const char *src);
+int tls_set_mem(uint8_t **dst, size_t *dst_len, const void *src, size_t len);
+void tls_wipe(void *buf, size_t len);
+/*
+ * Reads a whole file of the kind (for the error text) into memory from
+ * malloc(3). Returns 0, or -1 with *error set.
+ */
+int tls_read_file(const char *filename, const char *kind, uint8_t **buf,
+    size_t *len, struct tls_error *error);
+int tls_open_file(
+    const char *filename, const char *kind, struct tls_error *error);
+
+#endif

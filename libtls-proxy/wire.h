@@ -1,0 +1,178 @@
+/* SPDX-License-Identifier: ISC */
+/* Copyright (c) 2026 The libtls-proxy authors */
+
+/*
+ * The messages that the library and the supervisor send or receive, as
+ * goproxy-protocol(7) lists them; scripts/check-protocol compares the rows.
+ * Structures, numbers and the field tables all come from these rows, so that
+ * a message is changed in one place.
+ */
+
+#ifndef TLSP_WIRE_H
+#define TLSP_WIRE_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#define TLSP_WIRE_VERSION      1
+#define TLSP_WIRE_HEADER       4	 /* version:u16 number:u16 */
+#define TLSP_WIRE_MESSAGE_MAX  65536	 /* on a SEQPACKET channel */
+#define TLSP_WIRE_FRAME_MAX    (1 << 20) /* on a data channel */
+#define TLSP_WIRE_DOCUMENT_MAX (64 << 20)
+#define TLSP_WIRE_FDS_MAX      4
+
+/* clang-format off */
+/* M(NAME, name, number, sender, channel, fds min, fds max, F(name, type, field) ...) */
+#define TLSP_MESSAGES(M, F)						       \
+	M(HELLO, hello, 0x0001, library, control, 1, 1, )		       \
+	M(HELLO_REPLY, hello_reply, 0x0081, keeper, draft, 0, 0,	       \
+	    F(hello_reply, str, release))				       \
+	M(ADD_KEY, add_key, 0x0002, library, draft, 2, 2, )		       \
+	M(ADD_KEY_REPLY, add_key_reply, 0x0082, keeper, reply, 0, 0,	       \
+	    F(add_key_reply, str, error) F(add_key_reply, u32, slot))	       \
+	M(DROP_KEY, drop_key, 0x0003, library, draft, 0, 0,		       \
+	    F(drop_key, u32, slot))					       \
+	M(COMMIT, commit, 0x0004, library, draft, 2, 2, )		       \
+	M(COMMIT_REPLY, commit_reply, 0x0084, keeper, config, 0, 0,	       \
+	    F(commit_reply, str, error))				       \
+	M(SETTINGS, settings, 0x0005, library, document, 0, 0,		       \
+	    F(settings, u8, role) F(settings, u32, protocols)		       \
+	    F(settings, u8, verify_client) F(settings, u32, verify_depth)      \
+	    F(settings, bytes, ca) F(settings, bytes, alpn))		       \
+	M(KEYPAIR, keypair, 0x0006, library, document, 0, 0,		       \
+	    F(keypair, u32, slot) F(keypair, bytes, certificate))	       \
+	M(START, start, 0x0007, library, config, 2, 4,			       \
+	    F(start, u8, verify) F(start, str, servername))		       \
+	M(STATUS, status, 0x0008, library, config, 1, 1,		       \
+	    F(status, u64, connection))					       \
+	M(STATUS_REPLY, status_reply, 0x0088, worker, reply, 0, 0,	       \
+	    F(status_reply, u8, ending) F(status_reply, str, error))	       \
+	M(ESTABLISHED, established, 0x0009, worker, data, 0, 0,		       \
+	    F(established, u64, connection) F(established, str, version)       \
+	    F(established, str, cipher) F(established, u32, cipher_strength)   \
+	    F(established, str, alpn) F(established, str, servername)	       \
+	    F(established, u8, resumed) F(established, u8, peer)	       \
+	    F(established, str, hash) F(established, str, subject)	       \
+	    F(established, str, issuer) F(established, str, common_name)       \
+	    F(established, i64, not_before) F(established, i64, not_after)     \
+	    F(established, bytes, chain) F(established, bytes, names))	       \
+	M(FAILED, failed, 0x000a, worker, data, 1, 2,			       \
+	    F(failed, str, error))					       \
+	M(CLOSE, close, 0x000b, library, data, 1, 1,			       \
+	    F(close, mark, mark))					       \
+	M(CLOSE_REPLY, close_reply, 0x008b, worker, reply, 1, 2,	       \
+	    F(close_reply, u8, ending) F(close_reply, str, error))	       \
+	M(SPAWN, spawn, 0x0020, keeper, supervisor, 1, 1, )
+/* clang-format on */
+
+/* Borrowed from the message's buffer after decoding; never owned. */
+struct tlsp_string {
+	const void *data;
+	size_t len;
+};
+
+enum tlsp_field_type {
+	TLSP_TYPE_end,
+	TLSP_TYPE_u8,
+	TLSP_TYPE_u16,
+	TLSP_TYPE_u32,
+	TLSP_TYPE_u64,
+	TLSP_TYPE_i64,
+	TLSP_TYPE_str,
+	TLSP_TYPE_bytes,
+	TLSP_TYPE_mark, /* no fields: the message is one byte, its number */
+};
+
+typedef uint8_t tlsp_u8;
+typedef uint16_t tlsp_u16;
+typedef uint32_t tlsp_u32;
+typedef uint64_t tlsp_u64;
+typedef int64_t tlsp_i64;
+typedef struct tlsp_string tlsp_str;
+typedef struct tlsp_string tlsp_bytes;
+typedef uint8_t tlsp_mark;
+
+enum tlsp_message_number {
+#define F(name, type, field)
+#define M(NAME, name, number, sender, channel, min, max, fields)               \
+	TLSP_##NAME = number,
+	TLSP_MESSAGES(M, F)
+#undef F
+#undef M
+};
+
+/* ISO C has no empty structure: hence end_. */
+#define F(name, type, field) tlsp_##type field;
+#define M(NAME, name, number, sender, channel, min, max, fields)               \
+	struct tlsp_##name {                                                   \
+		fields uint8_t end_;                                           \
+	};
+TLSP_MESSAGES(M, F)
+#undef F
+#undef M
+
+enum tlsp_role {
+	TLSP_ROLE_CLIENT = 1,
+	TLSP_ROLE_SERVER = 2,
+};
+
+enum tlsp_verify {
+	TLSP_VERIFY_CERT = 1,
+	TLSP_VERIFY_NAME = 2,
+	TLSP_VERIFY_TIME = 4,
+};
+
+enum tlsp_ending {
+	TLSP_ENDING_UNKNOWN = 0,
+	TLSP_ENDING_OPEN = 1,
+	TLSP_ENDING_CLOSE_NOTIFY = 2,
+	TLSP_ENDING_EOF = 3,
+	TLSP_ENDING_FAILED = 4,
+};
+
+struct tlsp_field {
+	enum tlsp_field_type type;
+	size_t offset;
+	const char *name;
+};
+
+/* A row of the table; fields ends with TLSP_TYPE_end. */
+struct tlsp_message {
+	uint16_t number;
+	const char *name;
+	size_t min_fds, max_fds;
+	size_t size; /* of the structure */
+	const struct tlsp_field *fields;
+};
+
+/* Returns the row of a number, or of a name; NULL if there is none. */
+const struct tlsp_message *tlsp_wire_message(unsigned int number);
+const struct tlsp_message *tlsp_wire_message_named(const char *name);
+
+/*
+ * Returns the length of the encoded message, and writes it to buf where size
+ * suffices. Returns 0 if a string is too long for its u32 length or a str has
+ * a NUL byte.
+ */
+size_t tlsp_wire_encode(
+    uint8_t *buf, size_t size, unsigned int number, const void *message);
+
+/*
+ * Decodes exactly len bytes that must be the message with this number and
+ * have come with nfds descriptors. Strings of *message point into buf.
+ * Returns 0, or -1 with *message in an undefined state.
+ */
+int tlsp_wire_decode(const uint8_t *buf, size_t len, size_t nfds,
+    unsigned int number, void *message);
+
+/* Reads a header: its version and number; -1 if there are too few bytes. */
+int tlsp_wire_header(const uint8_t *buf, size_t len, unsigned int *version,
+    unsigned int *number);
+
+uint32_t tlsp_get_u32(const uint8_t *buf);
+void tlsp_put_u32(uint8_t *buf, uint32_t value);
+
+/* A NUL-terminated string as a field; NULL is the empty string. */
+struct tlsp_string tlsp_string(const char *s);
+
+#endif
