@@ -183,8 +183,8 @@ tlsp_channel_send(int fd, const void *buf, size_t len, const int *fds,
 }
 
 ssize_t
-tlsp_channel_recv(
-    int fd, void *buf, size_t size, int *fds, size_t *nfds, int flags)
+tlsp_channel_recv(int fd, void *buf, size_t size, int *fds, size_t *nfds,
+    int flags)
 {
 	union control control;
 	struct iovec iov = { .iov_base = buf, .iov_len = size };

@@ -73,8 +73,8 @@ int tlsp_channel_send(int fd, const void *buf, size_t len, const int *fds,
  * and the number of descriptors after; the caller owns them. A message that is
  * too long or has too many descriptors is -1 with EPROTO, and nothing leaks.
  */
-ssize_t tlsp_channel_recv(
-    int fd, void *buf, size_t size, int *fds, size_t *nfds, int flags);
+ssize_t tlsp_channel_recv(int fd, void *buf, size_t size, int *fds,
+    size_t *nfds, int flags);
 
 /*
  * Waits for one reply with this number and at most *nfds descriptors. Strings

@@ -20,8 +20,8 @@ int tlsp_platform_open_program(const char *path);
  * the caller's environment and other descriptors. Returns 0 when the keeper
  * runs, or -1 with errno, and *stage names the program that did not start.
  */
-int tlsp_platform_spawn(
-    int supervisor, int goproxy, int control, const char **stage);
+int tlsp_platform_spawn(int supervisor, int goproxy, int control,
+    const char **stage);
 
 /* As tlsp_memory_fd() in proxy.h. */
 int tlsp_platform_memory_fd(const void *buf, size_t len);

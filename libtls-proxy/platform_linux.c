@@ -168,8 +168,8 @@ quiet_fork(void)
 }
 
 int
-tlsp_platform_spawn(
-    int supervisor, int goproxy, int control, const char **stage)
+tlsp_platform_spawn(int supervisor, int goproxy, int control,
+    const char **stage)
 {
 	struct child child = { supervisor, goproxy, control, -1, -1 };
 	struct failure failure = { 0, 0 };

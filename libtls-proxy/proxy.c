@@ -122,8 +122,8 @@ set_start_error(struct tls_error *error, int errnum, const char *what,
 
 	if (program_path(program, path, sizeof(path)) == -1)
 		path[0] = '\0';
-	tls_error_set(
-	    error, 0, errnum, "failed to %s goproxy '%s'", what, path);
+	tls_error_set(error, 0, errnum, "failed to %s goproxy '%s'", what,
+	    path);
 }
 
 /* Starts goproxy; called with the mutex held. */
@@ -188,8 +188,8 @@ send_message(int fd, unsigned int number, const void *message, const int *fds,
 		errno = EMSGSIZE;
 		return -1;
 	}
-	return tlsp_channel_send(
-	    fd, buf, len, fds, nfds, tlsp_deadline_in(SEND_TIMEOUT_MS));
+	return tlsp_channel_send(fd, buf, len, fds, nfds,
+	    tlsp_deadline_in(SEND_TIMEOUT_MS));
 }
 
 static void
@@ -214,8 +214,8 @@ tlsp_draft_open(struct tlsp_handle *draft, struct tls_error *error)
 	int attempt, fd, sent = 0;
 
 	if (tlsp_channel_pair(SOCK_SEQPACKET, pair) == -1) {
-		tls_error_set(
-		    error, 0, errno, "failed to create a channel to goproxy");
+		tls_error_set(error, 0, errno,
+		    "failed to create a channel to goproxy");
 		return -1;
 	}
 
@@ -283,14 +283,14 @@ tlsp_draft_add_key(const struct tlsp_handle *draft, int key_fd, uint32_t *slot,
 	int rv = -1;
 
 	if (tlsp_channel_pair(SOCK_SEQPACKET, pair) == -1) {
-		tls_error_set(
-		    error, 0, errno, "failed to create a channel to goproxy");
+		tls_error_set(error, 0, errno,
+		    "failed to create a channel to goproxy");
 		return -1;
 	}
 	fds[0] = key_fd;
 	fds[1] = pair[1];
-	if (send_message(
-		tlsp_handle_fd(draft), TLSP_ADD_KEY, &add_key, fds, 2) == -1) {
+	if (send_message(tlsp_handle_fd(draft), TLSP_ADD_KEY, &add_key, fds,
+		2) == -1) {
 		set_answer_error(error);
 		goto err;
 	}
@@ -338,14 +338,14 @@ tlsp_draft_commit(const struct tlsp_handle *draft, const uint8_t *document,
 
 	channel = calloc(1, sizeof(*channel));
 	if (channel == NULL) {
-		tls_error_set(
-		    error, TLS_ERROR_OUT_OF_MEMORY, 0, "out of memory");
+		tls_error_set(error, TLS_ERROR_OUT_OF_MEMORY, 0,
+		    "out of memory");
 		return NULL;
 	}
 	if ((fds[0] = tlsp_memory_fd(document, len)) == -1 ||
 	    tlsp_channel_pair(SOCK_SEQPACKET, pair) == -1) {
-		tls_error_set(
-		    error, 0, errno, "failed to create a channel to goproxy");
+		tls_error_set(error, 0, errno,
+		    "failed to create a channel to goproxy");
 		goto err;
 	}
 	fds[1] = pair[1];

@@ -56,8 +56,8 @@ tls_error_clear(struct tls_error *error)
 }
 
 void
-tls_error_set(
-    struct tls_error *error, int code, int errnum, const char *fmt, ...)
+tls_error_set(struct tls_error *error, int code, int errnum, const char *fmt,
+    ...)
 {
 	char *msg = NULL, *full = NULL;
 	va_list ap;
@@ -208,8 +208,8 @@ copy_blocking(int from, int to)
 	for (i = 0; i < 2; i++) {
 		len = sizeof(timeout);
 		if (getsockopt(from, SOL_SOCKET, names[i], &timeout, &len) == 0)
-			(void)setsockopt(
-			    to, SOL_SOCKET, names[i], &timeout, len);
+			(void)setsockopt(to, SOL_SOCKET, names[i], &timeout,
+			    len);
 	}
 }
 
@@ -238,14 +238,14 @@ tls_start(struct tls *ctx, int fd_read, int fd_write)
 
 	connection_clear(ctx);
 	if (fcntl(fd_read, F_GETFD) == -1 || fcntl(fd_write, F_GETFD) == -1) {
-		tls_set_error(
-		    ctx, TLS_ERROR_UNKNOWN, "invalid file descriptors");
+		tls_set_error(ctx, TLS_ERROR_UNKNOWN,
+		    "invalid file descriptors");
 		return -1;
 	}
 	if (tlsp_channel_pair(SOCK_STREAM, in) == -1 ||
 	    (!one && tlsp_channel_pair(SOCK_STREAM, out) == -1)) {
-		tls_set_error(
-		    ctx, TLS_ERROR_UNKNOWN, "failed to create a data channel");
+		tls_set_error(ctx, TLS_ERROR_UNKNOWN,
+		    "failed to create a data channel");
 		goto err;
 	}
 	copy_blocking(fd_read, in[0]);
@@ -260,13 +260,13 @@ tls_start(struct tls *ctx, int fd_read, int fd_write)
 
 	start.verify = tls_config_verify_flags(ctx->config);
 	start.servername = tlsp_string(ctx->servername);
-	if (tlsp_connection_start(
-		ctx->channel, &start, fds, nfds, &ctx->error) == -1)
+	if (tlsp_connection_start(ctx->channel, &start, fds, nfds,
+		&ctx->error) == -1)
 		goto err;
 	if (replace(in[0], fd_read) == -1 ||
 	    (!one && replace(out[0], fd_write) == -1)) {
-		tls_set_error(
-		    ctx, TLS_ERROR_UNKNOWN, "failed to replace the descriptor");
+		tls_set_error(ctx, TLS_ERROR_UNKNOWN,
+		    "failed to replace the descriptor");
 		goto err;
 	}
 	tlsp_handle_note(&ctx->fd_in, fd_read);
@@ -401,8 +401,8 @@ send_failed(struct tls *ctx, const char *operation, int fd)
 			return -1;
 		}
 	}
-	tls_error_set(
-	    &ctx->error, TLS_ERROR_UNKNOWN, saved, "%s failed", operation);
+	tls_error_set(&ctx->error, TLS_ERROR_UNKNOWN, saved, "%s failed",
+	    operation);
 	return -1;
 }
 
@@ -450,8 +450,8 @@ frame_read(struct tls *ctx)
 			return TLS_WANT_POLLIN;
 		}
 		if (n == -1 && errno != ECONNRESET) {
-			tls_set_error(
-			    ctx, TLS_ERROR_UNKNOWN, "handshake failed");
+			tls_set_error(ctx, TLS_ERROR_UNKNOWN,
+			    "handshake failed");
 			return -1;
 		}
 		if (n <= 0) {
@@ -483,24 +483,24 @@ frame_done(struct tls *ctx)
 		&established) == 0) {
 		ctx->conninfo = tls_conninfo_new(&established);
 		if (ctx->conninfo == NULL) {
-			tls_set_errorx(
-			    ctx, TLS_ERROR_OUT_OF_MEMORY, "out of memory");
+			tls_set_errorx(ctx, TLS_ERROR_OUT_OF_MEMORY,
+			    "out of memory");
 			return -1;
 		}
 		/* A client knows its peer by the name that it asked for. */
 		if (ctx->servername != NULL &&
-		    tls_set_string(
-			&ctx->conninfo->servername, ctx->servername) == -1) {
-			tls_set_errorx(
-			    ctx, TLS_ERROR_OUT_OF_MEMORY, "out of memory");
+		    tls_set_string(&ctx->conninfo->servername,
+			ctx->servername) == -1) {
+			tls_set_errorx(ctx, TLS_ERROR_OUT_OF_MEMORY,
+			    "out of memory");
 			return -1;
 		}
 		ctx->connection = established.connection;
 		ctx->state |= TLS_HANDSHAKE_COMPLETE;
 		return 0;
 	}
-	if (tlsp_wire_decode(
-		message, len, ctx->frame_nfds, TLSP_FAILED, &failure) == 0) {
+	if (tlsp_wire_decode(message, len, ctx->frame_nfds, TLSP_FAILED,
+		&failure) == 0) {
 		tls_set_errorx(ctx, TLS_ERROR_UNKNOWN, "%.*s",
 		    (int)failure.error.len, (const char *)failure.error.data);
 		restore_network(ctx, ctx->frame_fds, ctx->frame_nfds);
@@ -527,8 +527,8 @@ handshake(struct tls *ctx)
 		return -1;
 	}
 	if ((ctx->state & TLS_HANDSHAKE_COMPLETE) != 0) {
-		tls_set_errorx(
-		    ctx, TLS_ERROR_UNKNOWN, "handshake already completed");
+		tls_set_errorx(ctx, TLS_ERROR_UNKNOWN,
+		    "handshake already completed");
 		return -1;
 	}
 	if ((ctx->state & TLS_HANDSHAKE_FAILED) != 0)
@@ -568,8 +568,8 @@ read_data(struct tls *ctx, void *buf, size_t buflen)
 	ssize_t n;
 
 	if (buflen > INT_MAX) {
-		tls_set_errorx(
-		    ctx, TLS_ERROR_INVALID_ARGUMENT, "buflen too long");
+		tls_set_errorx(ctx, TLS_ERROR_INVALID_ARGUMENT,
+		    "buflen too long");
 		return -1;
 	}
 	if ((ctx->state & TLS_READ_FAILED) != 0)
@@ -625,8 +625,8 @@ write_data(struct tls *ctx, const void *buf, size_t buflen)
 	ssize_t n;
 
 	if (buflen > INT_MAX) {
-		tls_set_errorx(
-		    ctx, TLS_ERROR_INVALID_ARGUMENT, "buflen too long");
+		tls_set_errorx(ctx, TLS_ERROR_INVALID_ARGUMENT,
+		    "buflen too long");
 		return -1;
 	}
 	if ((ctx->state & (TLS_CLOSING | TLS_CLOSED)) != 0) {
@@ -720,8 +720,8 @@ close_begin(struct tls *ctx)
 	copy_blocking(number, pair[0]);
 	/* To the application this wait is one for a write. */
 	if (getsockopt(number, SOL_SOCKET, SO_SNDTIMEO, &timeout, &len) == 0)
-		(void)setsockopt(
-		    pair[0], SOL_SOCKET, SO_RCVTIMEO, &timeout, len);
+		(void)setsockopt(pair[0], SOL_SOCKET, SO_RCVTIMEO, &timeout,
+		    len);
 	if (replace(pair[0], ctx->fd_in.fd) == -1) {
 		tls_set_error(ctx, TLS_ERROR_UNKNOWN, "shutdown failed");
 		rv = -1;
@@ -841,8 +841,8 @@ close_connection(struct tls *ctx)
 	if (ctx->owns_socket && close_owned_socket(ctx) == -1)
 		rv = -1;
 	if (rv == 0 && (ctx->state & TLS_EOF_NO_CLOSE_NOTIFY) != 0) {
-		tls_set_errorx(
-		    ctx, TLS_ERROR_UNKNOWN, "EOF without close notify");
+		tls_set_errorx(ctx, TLS_ERROR_UNKNOWN,
+		    "EOF without close notify");
 		rv = -1;
 	}
 	return rv;

@@ -75,27 +75,27 @@ set_servername(struct tls *ctx, const char *servername)
 	if (len > 0 && ctx->servername[len - 1] == '.')
 		ctx->servername[len - 1] = '\0';
 	if (!is_ip_literal(ctx->servername) && !is_host_name(ctx->servername)) {
-		tls_set_errorx(
-		    ctx, TLS_ERROR_UNKNOWN, "server name indication failure");
+		tls_set_errorx(ctx, TLS_ERROR_UNKNOWN,
+		    "server name indication failure");
 		return -1;
 	}
 	return 0;
 }
 
 int
-tls_connect_fds(
-    struct tls *ctx, int fd_read, int fd_write, const char *servername)
+tls_connect_fds(struct tls *ctx, int fd_read, int fd_write,
+    const char *servername)
 {
 	struct tlsp_config_channel *channel;
 
 	if ((ctx->flags & TLS_CLIENT) == 0) {
-		tls_set_errorx(
-		    ctx, TLS_ERROR_INVALID_CONTEXT, "not a client context");
+		tls_set_errorx(ctx, TLS_ERROR_INVALID_CONTEXT,
+		    "not a client context");
 		return -1;
 	}
 	if (fd_read < 0 || fd_write < 0) {
-		tls_set_errorx(
-		    ctx, TLS_ERROR_UNKNOWN, "invalid file descriptors");
+		tls_set_errorx(ctx, TLS_ERROR_UNKNOWN,
+		    "invalid file descriptors");
 		return -1;
 	}
 	/* After tls_reset() there is none. */
@@ -135,8 +135,8 @@ tls_connect_cbs(struct tls *ctx, tls_read_cb read_cb, tls_write_cb write_cb,
  * the loopback address of a machine without any other.
  */
 static int
-resolve(
-    struct tls *ctx, const char *host, const char *port, struct addrinfo **list)
+resolve(struct tls *ctx, const char *host, const char *port,
+    struct addrinfo **list)
 {
 	static const struct {
 		int family;
@@ -184,16 +184,16 @@ connect_any(struct tls *ctx, const struct addrinfo *list)
 }
 
 int
-tls_connect_servername(
-    struct tls *ctx, const char *host, const char *port, const char *servername)
+tls_connect_servername(struct tls *ctx, const char *host, const char *port,
+    const char *servername)
 {
 	struct addrinfo *list = NULL;
 	char *host_part = NULL, *port_part = NULL;
 	int fd = -1, rv = -1;
 
 	if ((ctx->flags & TLS_CLIENT) == 0) {
-		tls_set_errorx(
-		    ctx, TLS_ERROR_INVALID_CONTEXT, "not a client context");
+		tls_set_errorx(ctx, TLS_ERROR_INVALID_CONTEXT,
+		    "not a client context");
 		goto err;
 	}
 	if (host == NULL) {
@@ -203,12 +203,12 @@ tls_connect_servername(
 	if (port == NULL) {
 		switch (tls_host_port(host, &host_part, &port_part)) {
 		case -1:
-			tls_set_errorx(
-			    ctx, TLS_ERROR_OUT_OF_MEMORY, "out of memory");
+			tls_set_errorx(ctx, TLS_ERROR_OUT_OF_MEMORY,
+			    "out of memory");
 			goto err;
 		case 1:
-			tls_set_errorx(
-			    ctx, TLS_ERROR_UNKNOWN, "no port provided");
+			tls_set_errorx(ctx, TLS_ERROR_UNKNOWN,
+			    "no port provided");
 			goto err;
 		}
 		host = host_part;
@@ -218,8 +218,8 @@ tls_connect_servername(
 		goto err;
 	if ((fd = connect_any(ctx, list)) == -1)
 		goto err;
-	if (tls_connect_socket(
-		ctx, fd, servername == NULL ? host : servername) == -1)
+	if (tls_connect_socket(ctx, fd,
+		servername == NULL ? host : servername) == -1)
 		goto err;
 	ctx->owns_socket = 1;
 	fd = -1;

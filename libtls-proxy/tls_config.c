@@ -33,32 +33,6 @@ tls_default_ca_cert_file(void)
 	return ca_cert_files[0];
 }
 
-static struct tls_keypair *
-keypair_new(void)
-{
-	return calloc(1, sizeof(struct tls_keypair));
-}
-
-static void
-keypair_drop_key(struct tls_config *config, struct tls_keypair *keypair)
-{
-	if (keypair->slot != 0)
-		tlsp_draft_drop_key(&config->draft, keypair->slot);
-	keypair->slot = 0;
-	free(keypair->key_file);
-	keypair->key_file = NULL;
-}
-
-static void
-keypair_free(struct tls_keypair *keypair)
-{
-	if (keypair == NULL)
-		return;
-	free(keypair->cert_mem);
-	free(keypair->key_file);
-	free(keypair);
-}
-
 struct tls_config *
 tls_config_new(void)
 {
@@ -67,7 +41,7 @@ tls_config_new(void)
 
 	if ((config = calloc(1, sizeof(*config))) == NULL)
 		return NULL;
-	if ((config->keypair = keypair_new()) == NULL) {
+	if ((config->keypair = tls_keypair_new()) == NULL) {
 		free(config);
 		return NULL;
 	}
@@ -121,7 +95,7 @@ tls_config_free(struct tls_config *config)
 
 	for (keypair = config->keypair; keypair != NULL; keypair = next) {
 		next = keypair->next;
-		keypair_free(keypair);
+		tls_keypair_free(keypair);
 	}
 	tlsp_handle_close(&config->draft);
 	tlsp_config_channel_unref(config->channel);
@@ -144,8 +118,8 @@ tls_config_error_code(struct tls_config *config)
 	return config == NULL ? TLS_ERROR_UNKNOWN : config->error.code;
 }
 
-static int
-set_oom(struct tls_config *config)
+int
+tls_config_set_oom(struct tls_config *config)
 {
 	tls_set_errorx(config, TLS_ERROR_OUT_OF_MEMORY, "out of memory");
 	return -1;
@@ -160,265 +134,54 @@ set_missing(struct tls_config *config, const char *function)
 	return -1;
 }
 
-/* Keys. */
-
-static int
-add_key_fd(struct tls_config *config, struct tls_keypair *keypair, int fd,
-    struct tls_error *error)
-{
-	uint32_t slot;
-
-	if (tlsp_draft_add_key(&config->draft, fd, &slot, error) == -1)
-		return -1;
-	if (keypair->slot != 0)
-		tlsp_draft_drop_key(&config->draft, keypair->slot);
-	keypair->slot = slot;
-	return 0;
-}
-
-/*
- * The keys that a keeper held are gone with it. Those from files are read
- * again; those from memory were wiped when they had been handed over.
- */
-static int
-restore_key(struct tls_config *config, struct tls_keypair *keypair,
-    struct tls_error *error)
-{
-	int fd, rv;
-
-	if (keypair->key_file == NULL) {
-		tls_error_set(error, TLS_ERROR_UNKNOWN, 0,
-		    "private key is lost: goproxy has ended unexpectedly, "
-		    "set the key again");
-		return -1;
-	}
-	if ((fd = tls_open_file(keypair->key_file, "key", error)) == -1)
-		return -1;
-	keypair->slot = 0;
-	rv = add_key_fd(config, keypair, fd, error);
-	if (rv == -1)
-		keypair->slot = UINT32_MAX; /* still to be restored */
-	close(fd);
-	return rv;
-}
-
-/*
- * Opens a draft, which holds the keys that were set before, unless there is
- * one. The key of the keypair except, if any, is about to be replaced.
- */
-static int
-draft_ensure(struct tls_config *config, struct tls_keypair *except,
-    struct tls_error *error)
-{
-	struct tls_keypair *keypair;
-
-	if (tlsp_draft_alive(&config->draft))
-		return 0;
-	tlsp_handle_close(&config->draft);
-	if (except != NULL)
-		except->slot = 0;
-	if (tlsp_draft_open(&config->draft, error) == -1)
-		return -1;
-	for (keypair = config->keypair; keypair != NULL;
-	     keypair = keypair->next) {
-		if (keypair->slot != 0 &&
-		    restore_key(config, keypair, error) == -1) {
-			tlsp_handle_close(&config->draft);
-			return -1;
-		}
-	}
-	return 0;
-}
-
-static int
-keypair_set_key_file(
-    struct tls_config *config, struct tls_keypair *keypair, const char *file)
-{
-	char *path = NULL;
-	int fd, rv = -1;
-
-	if ((fd = tls_open_file(file, "key", &config->error)) == -1)
-		return -1;
-	/* To find the file again after the program changed its directory. */
-	if ((path = realpath(file, NULL)) == NULL &&
-	    (path = strdup(file)) == NULL) {
-		set_oom(config);
-		goto err;
-	}
-	if (draft_ensure(config, keypair, &config->error) == -1 ||
-	    add_key_fd(config, keypair, fd, &config->error) == -1)
-		goto err;
-	free(keypair->key_file);
-	keypair->key_file = path;
-	path = NULL;
-	config->changed = 1;
-	rv = 0;
-
-err:
-	free(path);
-	close(fd);
-	return rv;
-}
-
-static int
-keypair_set_key_mem(struct tls_config *config, struct tls_keypair *keypair,
-    const uint8_t *key, size_t len)
-{
-	int fd, rv = -1;
-
-	config->changed = 1;
-	if (key == NULL) {
-		keypair_drop_key(config, keypair);
-		return 0;
-	}
-	if (len > INT_MAX) {
-		tls_set_errorx(
-		    config, TLS_ERROR_INVALID_ARGUMENT, "key too long");
-		return -1;
-	}
-	if ((fd = tlsp_memory_fd(key, len)) == -1) {
-		tls_set_error(config, TLS_ERROR_UNKNOWN,
-		    "failed to hand the key to goproxy");
-		return -1;
-	}
-	if (draft_ensure(config, keypair, &config->error) == 0 &&
-	    add_key_fd(config, keypair, fd, &config->error) == 0) {
-		free(keypair->key_file);
-		keypair->key_file = NULL;
-		rv = 0;
-	}
-	close(fd);
-	return rv;
-}
-
-static int
-keypair_set_cert_mem(struct tls_config *config, struct tls_keypair *keypair,
-    const uint8_t *cert, size_t len)
-{
-	if (len > INT_MAX) {
-		tls_set_errorx(
-		    config, TLS_ERROR_INVALID_ARGUMENT, "certificate too long");
-		return -1;
-	}
-	if (tls_set_mem(&keypair->cert_mem, &keypair->cert_len, cert, len) ==
-	    -1)
-		return set_oom(config);
-	config->changed = 1;
-	return 0;
-}
-
-static int
-keypair_set_cert_file(
-    struct tls_config *config, struct tls_keypair *keypair, const char *file)
-{
-	uint8_t *buf;
-	size_t len;
-
-	if (tls_read_file(file, "certificate", &buf, &len, &config->error) ==
-	    -1)
-		return -1;
-	if (len == 0) {
-		free(buf);
-		tls_set_errorx(config, TLS_ERROR_UNKNOWN,
-		    "failed to load certificate: file '%s' is empty", file);
-		return -1;
-	}
-	free(keypair->cert_mem);
-	keypair->cert_mem = buf;
-	keypair->cert_len = len;
-	config->changed = 1;
-	return 0;
-}
-
 int
 tls_config_set_cert_file(struct tls_config *config, const char *cert_file)
 {
-	return keypair_set_cert_file(config, config->keypair, cert_file);
+	return tls_keypair_set_cert_file(config, config->keypair, cert_file);
 }
 
 int
-tls_config_set_cert_mem(
-    struct tls_config *config, const uint8_t *cert, size_t len)
+tls_config_set_cert_mem(struct tls_config *config, const uint8_t *cert,
+    size_t len)
 {
-	return keypair_set_cert_mem(config, config->keypair, cert, len);
+	return tls_keypair_set_cert_mem(config, config->keypair, cert, len);
 }
 
 int
 tls_config_set_key_file(struct tls_config *config, const char *key_file)
 {
-	return keypair_set_key_file(config, config->keypair, key_file);
+	return tls_keypair_set_key_file(config, config->keypair, key_file);
 }
 
 int
-tls_config_set_key_mem(
-    struct tls_config *config, const uint8_t *key, size_t len)
+tls_config_set_key_mem(struct tls_config *config, const uint8_t *key,
+    size_t len)
 {
-	return keypair_set_key_mem(config, config->keypair, key, len);
-}
-
-static int
-keypair_set_files(struct tls_config *config, struct tls_keypair *keypair,
-    const char *cert_file, const char *key_file)
-{
-	if (keypair_set_cert_file(config, keypair, cert_file) == -1)
-		return -1;
-	if (key_file != NULL &&
-	    keypair_set_key_file(config, keypair, key_file) == -1)
-		return -1;
-	return 0;
-}
-
-static int
-keypair_set_mems(struct tls_config *config, struct tls_keypair *keypair,
-    const uint8_t *cert, size_t cert_len, const uint8_t *key, size_t key_len)
-{
-	if (keypair_set_cert_mem(config, keypair, cert, cert_len) == -1)
-		return -1;
-	if (key != NULL &&
-	    keypair_set_key_mem(config, keypair, key, key_len) == -1)
-		return -1;
-	return 0;
-}
-
-/* Appends the keypair where it could be set up (rv 0), else frees it. */
-static int
-keypair_append(struct tls_config *config, struct tls_keypair *keypair, int rv)
-{
-	struct tls_keypair **last;
-
-	if (rv == -1) {
-		keypair_drop_key(config, keypair);
-		keypair_free(keypair);
-		return -1;
-	}
-	for (last = &config->keypair; *last != NULL; last = &(*last)->next)
-		continue;
-	*last = keypair;
-	return 0;
+	return tls_keypair_set_key_mem(config, config->keypair, key, len);
 }
 
 int
-tls_config_set_keypair_file(
-    struct tls_config *config, const char *cert_file, const char *key_file)
+tls_config_set_keypair_file(struct tls_config *config, const char *cert_file,
+    const char *key_file)
 {
-	return tls_config_set_keypair_ocsp_file(
-	    config, cert_file, key_file, NULL);
+	return tls_config_set_keypair_ocsp_file(config, cert_file, key_file,
+	    NULL);
 }
 
 int
 tls_config_set_keypair_mem(struct tls_config *config, const uint8_t *cert,
     size_t cert_len, const uint8_t *key, size_t key_len)
 {
-	return tls_config_set_keypair_ocsp_mem(
-	    config, cert, cert_len, key, key_len, NULL, 0);
+	return tls_config_set_keypair_ocsp_mem(config, cert, cert_len, key,
+	    key_len, NULL, 0);
 }
 
 int
 tls_config_set_keypair_ocsp_file(struct tls_config *config,
     const char *cert_file, const char *key_file, const char *staple_file)
 {
-	if (keypair_set_files(config, config->keypair, cert_file, key_file) ==
-	    -1)
+	if (tls_keypair_set_files(config, config->keypair, cert_file,
+		key_file) == -1)
 		return -1;
 	return staple_file == NULL
 		   ? 0
@@ -430,8 +193,8 @@ tls_config_set_keypair_ocsp_mem(struct tls_config *config, const uint8_t *cert,
     size_t cert_len, const uint8_t *key, size_t key_len, const uint8_t *staple,
     size_t staple_len)
 {
-	if (keypair_set_mems(
-		config, config->keypair, cert, cert_len, key, key_len) == -1)
+	if (tls_keypair_set_mems(config, config->keypair, cert, cert_len, key,
+		key_len) == -1)
 		return -1;
 	return staple == NULL
 		   ? 0
@@ -439,19 +202,19 @@ tls_config_set_keypair_ocsp_mem(struct tls_config *config, const uint8_t *cert,
 }
 
 int
-tls_config_add_keypair_file(
-    struct tls_config *config, const char *cert_file, const char *key_file)
+tls_config_add_keypair_file(struct tls_config *config, const char *cert_file,
+    const char *key_file)
 {
-	return tls_config_add_keypair_ocsp_file(
-	    config, cert_file, key_file, NULL);
+	return tls_config_add_keypair_ocsp_file(config, cert_file, key_file,
+	    NULL);
 }
 
 int
 tls_config_add_keypair_mem(struct tls_config *config, const uint8_t *cert,
     size_t cert_len, const uint8_t *key, size_t key_len)
 {
-	return tls_config_add_keypair_ocsp_mem(
-	    config, cert, cert_len, key, key_len, NULL, 0);
+	return tls_config_add_keypair_ocsp_mem(config, cert, cert_len, key,
+	    key_len, NULL, 0);
 }
 
 int
@@ -462,10 +225,10 @@ tls_config_add_keypair_ocsp_file(struct tls_config *config,
 
 	if (staple_file != NULL)
 		return set_missing(config, __func__);
-	if ((keypair = keypair_new()) == NULL)
-		return set_oom(config);
-	return keypair_append(config, keypair,
-	    keypair_set_files(config, keypair, cert_file, key_file));
+	if ((keypair = tls_keypair_new()) == NULL)
+		return tls_config_set_oom(config);
+	return tls_keypair_append(config, keypair,
+	    tls_keypair_set_files(config, keypair, cert_file, key_file));
 }
 
 int
@@ -478,10 +241,11 @@ tls_config_add_keypair_ocsp_mem(struct tls_config *config, const uint8_t *cert,
 	(void)staple_len;
 	if (staple != NULL)
 		return set_missing(config, __func__);
-	if ((keypair = keypair_new()) == NULL)
-		return set_oom(config);
-	return keypair_append(config, keypair,
-	    keypair_set_mems(config, keypair, cert, cert_len, key, key_len));
+	if ((keypair = tls_keypair_new()) == NULL)
+		return tls_config_set_oom(config);
+	return tls_keypair_append(config, keypair,
+	    tls_keypair_set_mems(config, keypair, cert, cert_len, key,
+		key_len));
 }
 
 void
@@ -491,7 +255,7 @@ tls_config_clear_keys(struct tls_config *config)
 
 	for (keypair = config->keypair; keypair != NULL;
 	     keypair = keypair->next)
-		keypair_drop_key(config, keypair);
+		tls_keypair_drop_key(config, keypair);
 	/* A context that was configured keeps what it has. */
 	config->changed = 1;
 }
@@ -518,12 +282,12 @@ int
 tls_config_set_ca_mem(struct tls_config *config, const uint8_t *ca, size_t len)
 {
 	if (len > INT_MAX) {
-		tls_set_errorx(
-		    config, TLS_ERROR_INVALID_ARGUMENT, "ca too long");
+		tls_set_errorx(config, TLS_ERROR_INVALID_ARGUMENT,
+		    "ca too long");
 		return -1;
 	}
 	if (tls_set_mem(&config->ca_mem, &config->ca_len, ca, len) == -1)
-		return set_oom(config);
+		return tls_config_set_oom(config);
 	config->ca_set = ca != NULL;
 	config->changed = 1;
 	return 0;
@@ -666,17 +430,17 @@ tls_config_set_alpn(struct tls_config *config, const char *alpn)
 	config->alpn_len = 0;
 	config->changed = 1;
 	if (alpn == NULL) {
-		tls_set_errorx(
-		    config, TLS_ERROR_INVALID_ARGUMENT, "no alpn specified");
+		tls_set_errorx(config, TLS_ERROR_INVALID_ARGUMENT,
+		    "no alpn specified");
 		return -1;
 	}
 	if (strlen(alpn) >= 65535) {
-		tls_set_errorx(
-		    config, TLS_ERROR_INVALID_ARGUMENT, "alpn too large");
+		tls_set_errorx(config, TLS_ERROR_INVALID_ARGUMENT,
+		    "alpn too large");
 		return -1;
 	}
 	if ((buf = malloc(strlen(alpn) + 1)) == NULL)
-		return set_oom(config);
+		return tls_config_set_oom(config);
 	for (;; p += len + 1) {
 		len = strcspn(p, ",");
 		if (len == 0) {
@@ -743,8 +507,8 @@ tls_config_set_crl_file(struct tls_config *config, const char *crl_file)
 }
 
 int
-tls_config_set_crl_mem(
-    struct tls_config *config, const uint8_t *crl, size_t len)
+tls_config_set_crl_mem(struct tls_config *config, const uint8_t *crl,
+    size_t len)
 {
 	(void)len;
 	return crl == NULL ? 0 : set_missing(config, __func__);
@@ -759,8 +523,8 @@ tls_config_set_dheparams(struct tls_config *config, const char *params)
 	if (strcasecmp(params, "auto") == 0 ||
 	    strcasecmp(params, "legacy") == 0)
 		return set_missing(config, __func__);
-	tls_set_errorx(
-	    config, TLS_ERROR_UNKNOWN, "invalid dhe param '%s'", params);
+	tls_set_errorx(config, TLS_ERROR_UNKNOWN, "invalid dhe param '%s'",
+	    params);
 	return -1;
 }
 
@@ -782,16 +546,16 @@ tls_config_set_ecdhecurves(struct tls_config *config, const char *curves)
 }
 
 int
-tls_config_set_ocsp_staple_file(
-    struct tls_config *config, const char *staple_file)
+tls_config_set_ocsp_staple_file(struct tls_config *config,
+    const char *staple_file)
 {
 	(void)staple_file;
 	return set_missing(config, __func__);
 }
 
 int
-tls_config_set_ocsp_staple_mem(
-    struct tls_config *config, const uint8_t *staple, size_t len)
+tls_config_set_ocsp_staple_mem(struct tls_config *config, const uint8_t *staple,
+    size_t len)
 {
 	(void)len;
 	return staple == NULL ? 0 : set_missing(config, __func__);
@@ -804,8 +568,8 @@ tls_config_set_session_fd(struct tls_config *config, int session_fd)
 }
 
 int
-tls_config_set_session_id(
-    struct tls_config *config, const unsigned char *session_id, size_t len)
+tls_config_set_session_id(struct tls_config *config,
+    const unsigned char *session_id, size_t len)
 {
 	(void)session_id;
 	(void)len;
@@ -930,8 +694,8 @@ commit(struct tls_config *config, enum tlsp_role role, struct tls_error *error)
 		document_add(&doc, TLSP_KEYPAIR, &pair);
 	}
 	if (doc.oom) {
-		tls_error_set(
-		    error, TLS_ERROR_OUT_OF_MEMORY, 0, "out of memory");
+		tls_error_set(error, TLS_ERROR_OUT_OF_MEMORY, 0,
+		    "out of memory");
 		goto err;
 	}
 	if (doc.len > TLSP_WIRE_DOCUMENT_MAX) {
@@ -949,22 +713,22 @@ err:
 
 /* With the configuration's mutex held. */
 static struct tlsp_config_channel *
-commit_locked(
-    struct tls_config *config, enum tlsp_role role, struct tls_error *error)
+commit_locked(struct tls_config *config, enum tlsp_role role,
+    struct tls_error *error)
 {
 	if (config->missing != NULL) {
 		tls_error_set(error, TLS_ERROR_UNKNOWN, 0,
 		    "%s is not supported by libtls-proxy yet", config->missing);
 		return NULL;
 	}
-	if (draft_ensure(config, NULL, error) == -1)
+	if (tls_keypair_ensure_draft(config, NULL, error) == -1)
 		return NULL;
 	return commit(config, role, error);
 }
 
 struct tlsp_config_channel *
-tls_config_commit(
-    struct tls_config *config, enum tlsp_role role, struct tls_error *error)
+tls_config_commit(struct tls_config *config, enum tlsp_role role,
+    struct tls_error *error)
 {
 	struct tlsp_config_channel *channel;
 

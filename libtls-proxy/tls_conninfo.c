@@ -233,8 +233,8 @@ tls_peer_cert_contains_name(struct tls *ctx, const char *name)
  */
 
 int
-tls_ocsp_process_response(
-    struct tls *ctx, const unsigned char *response, size_t size)
+tls_ocsp_process_response(struct tls *ctx, const unsigned char *response,
+    size_t size)
 {
 	(void)response;
 	(void)size;

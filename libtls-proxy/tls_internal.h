@@ -167,8 +167,42 @@ uint8_t tls_config_verify_flags(const struct tls_config *config);
  * Commits a snapshot of the configuration for the role. Returns a channel with
  * one reference, or NULL with *error set.
  */
-struct tlsp_config_channel *tls_config_commit(
-    struct tls_config *config, enum tlsp_role role, struct tls_error *error);
+struct tlsp_config_channel *tls_config_commit(struct tls_config *config,
+    enum tlsp_role role, struct tls_error *error);
+
+/* Sets the error and returns -1. */
+int tls_config_set_oom(struct tls_config *config);
+
+/*
+ * What follows takes a keypair that is or will be one of the configuration's,
+ * and sets the configuration's error where it fails.
+ */
+struct tls_keypair *tls_keypair_new(void);
+void tls_keypair_free(struct tls_keypair *keypair);
+void tls_keypair_drop_key(struct tls_config *config,
+    struct tls_keypair *keypair);
+int tls_keypair_set_cert_file(struct tls_config *config,
+    struct tls_keypair *keypair, const char *file);
+int tls_keypair_set_cert_mem(struct tls_config *config,
+    struct tls_keypair *keypair, const uint8_t *cert, size_t len);
+int tls_keypair_set_key_file(struct tls_config *config,
+    struct tls_keypair *keypair, const char *file);
+int tls_keypair_set_key_mem(struct tls_config *config,
+    struct tls_keypair *keypair, const uint8_t *key, size_t len);
+/* Both at once; the key may be NULL. */
+int tls_keypair_set_files(struct tls_config *config,
+    struct tls_keypair *keypair, const char *cert_file, const char *key_file);
+int tls_keypair_set_mems(struct tls_config *config, struct tls_keypair *keypair,
+    const uint8_t *cert, size_t cert_len, const uint8_t *key, size_t key_len);
+/* Appends the keypair where it could be set up (rv 0), else frees it. */
+int tls_keypair_append(struct tls_config *config, struct tls_keypair *keypair,
+    int rv);
+/*
+ * Opens a draft, which holds the keys that were set before, unless there is
+ * one. The key of the keypair except, if any, is about to be replaced.
+ */
+int tls_keypair_ensure_draft(struct tls_config *config,
+    struct tls_keypair *except, struct tls_error *error);
 
 struct tls *tls_new(uint32_t flags);
 /* Hands the descriptors over to goproxy; on failure they are untouched. */
@@ -188,7 +222,7 @@ void tls_wipe(void *buf, size_t len);
  */
 int tls_read_file(const char *filename, const char *kind, uint8_t **buf,
     size_t *len, struct tls_error *error);
-int tls_open_file(
-    const char *filename, const char *kind, struct tls_error *error);
+int tls_open_file(const char *filename, const char *kind,
+    struct tls_error *error);
 
 #endif

@@ -18,8 +18,8 @@ tls_accept_fds(struct tls *ctx, struct tls **cctx, int fd_read, int fd_write)
 
 	*cctx = NULL;
 	if ((ctx->flags & TLS_SERVER) == 0) {
-		tls_set_errorx(
-		    ctx, TLS_ERROR_INVALID_CONTEXT, "not a server context");
+		tls_set_errorx(ctx, TLS_ERROR_INVALID_CONTEXT,
+		    "not a server context");
 		return -1;
 	}
 	if (ctx->channel == NULL) {

@@ -127,8 +127,8 @@ put_string(struct coder *c, const struct tlsp_string *s)
 }
 
 size_t
-tlsp_wire_encode(
-    uint8_t *buf, size_t size, unsigned int number, const void *message)
+tlsp_wire_encode(uint8_t *buf, size_t size, unsigned int number,
+    const void *message)
 {
 	struct coder c = { NULL, buf, size, 0, 0 };
 	const struct tlsp_message *row = tlsp_wire_message(number);
@@ -229,8 +229,8 @@ tlsp_wire_decode(const uint8_t *buf, size_t len, size_t nfds,
 }
 
 int
-tlsp_wire_header(
-    const uint8_t *buf, size_t len, unsigned int *version, unsigned int *number)
+tlsp_wire_header(const uint8_t *buf, size_t len, unsigned int *version,
+    unsigned int *number)
 {
 	if (len < TLSP_WIRE_HEADER)
 		return -1;

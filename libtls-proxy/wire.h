@@ -154,8 +154,8 @@ const struct tlsp_message *tlsp_wire_message_named(const char *name);
  * suffices. Returns 0 if a string is too long for its u32 length or a str has
  * a NUL byte.
  */
-size_t tlsp_wire_encode(
-    uint8_t *buf, size_t size, unsigned int number, const void *message);
+size_t tlsp_wire_encode(uint8_t *buf, size_t size, unsigned int number,
+    const void *message);
 
 /*
  * Decodes exactly len bytes that must be the message with this number and
