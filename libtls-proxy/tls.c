@@ -112,24 +112,29 @@ int
 tls_configure(struct tls *ctx, struct tls_config *config)
 {
 	struct tlsp_config_channel *channel;
+	int rv = 0;
 
 	if (config == NULL && (config = tls_config_default()) == NULL) {
 		tls_set_errorx(ctx, TLS_ERROR_OUT_OF_MEMORY, "out of memory");
 		return -1;
 	}
 	tls_config_ref(config);
+	if ((ctx->flags & TLS_SERVER) != 0) {
+		channel =
+		    tls_config_commit(config, TLSP_ROLE_SERVER, &ctx->error);
+		if (channel == NULL && ctx->channel != NULL) {
+			/* A live server goes on with what it had. */
+			tls_config_free(config);
+			return -1;
+		}
+		tlsp_config_channel_unref(ctx->channel);
+		ctx->channel = channel;
+		if (channel == NULL)
+			rv = -1;
+	}
 	tls_config_free(ctx->config);
 	ctx->config = config;
-	if ((ctx->flags & TLS_SERVER) == 0)
-		return 0;
-
-	/* A live server whose new configuration is no good keeps the old. */
-	channel = tls_config_commit(config, TLSP_ROLE_SERVER, &ctx->error);
-	if (channel == NULL)
-		return -1;
-	tlsp_config_channel_unref(ctx->channel);
-	ctx->channel = channel;
-	return 0;
+	return rv;
 }
 
 static void
@@ -153,6 +158,8 @@ connection_clear(struct tls *ctx)
 	ctx->conninfo = NULL;
 	free(ctx->failure);
 	ctx->failure = NULL;
+	free(ctx->close_failure);
+	ctx->close_failure = NULL;
 	ctx->fd_in.fd = ctx->fd_out.fd = -1;
 	ctx->owns_socket = 0;
 	ctx->idle_calls = 0;
@@ -837,6 +844,14 @@ close_connection(struct tls *ctx)
 			rv = close_finish(ctx);
 		if (rv == TLS_WANT_POLLIN || rv == TLS_WANT_POLLOUT)
 			return rv;
+		/* Without memory for it the second call succeeds. */
+		if (rv == -1 && (ctx->state & TLS_CLOSED) != 0)
+			(void)tls_set_string(&ctx->close_failure,
+			    ctx->error.msg);
+	} else if (ctx->close_failure != NULL) {
+		tls_set_errorx(ctx, TLS_ERROR_UNKNOWN, "%s",
+		    ctx->close_failure);
+		rv = -1;
 	}
 	if (ctx->owns_socket && close_owned_socket(ctx) == -1)
 		rv = -1;

@@ -132,7 +132,8 @@ struct tls {
 
 	uint64_t connection;
 	struct tls_conninfo *conninfo;
-	char *failure; /* why the direction from the peer failed */
+	char *failure;	     /* why the direction from the peer failed */
+	char *close_failure; /* why tls_close() did */
 
 	/* The frame that the worker sends first, as far as it has come. */
 	uint8_t *frame;
