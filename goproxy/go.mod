@@ -1,0 +1,5 @@
+module libtls-proxy/goproxy
+
+go 1.26
+
+require golang.org/x/sys v0.47.0

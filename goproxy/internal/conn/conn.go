@@ -1,0 +1,542 @@
+// SPDX-License-Identifier: ISC
+
+// Package conn serves one connection: the handshake, plaintext both ways, and
+// the endings.
+package conn
+
+import (
+	"crypto/tls"
+	"errors"
+	"io"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"libtls-proxy/goproxy/internal/channel"
+	"libtls-proxy/goproxy/internal/tlsconf"
+	"libtls-proxy/goproxy/internal/wire"
+)
+
+const (
+	// After the last byte the peer's end is awaited for so long and so
+	// many bytes: closing earlier can reset the connection, and a reset
+	// destroys what the peer has not read yet.
+	lingerTime  = 2 * time.Second
+	lingerBytes = 4 << 20
+)
+
+// Options say what a connection is to be.
+type Options struct {
+	ID         uint64
+	Config     *tlsconf.Config
+	Verify     uint8
+	Servername string
+}
+
+// An Ending is what STATUS_REPLY tells.
+type Ending struct {
+	Code uint8
+	Text string
+}
+
+// A Conn is a connection. Two goroutines serve it, one for each direction;
+// they share what is below mu.
+type Conn struct {
+	id         uint64
+	server     bool
+	servername string
+	config     *tlsconf.Config
+	verify     uint8
+
+	transport     transport
+	toApp, toPeer *stream // the application's end to write to, to read from
+	tls           *tls.Conn
+	version       uint16
+
+	// shook tells the writer how the handshake went.
+	shook chan bool
+	// readerDone and writerDone are closed at the end of each direction.
+	readerDone, writerDone chan struct{}
+
+	failed  atomic.Bool // ending 4: what is still written has no way to go
+	stop    atomic.Bool // the reader shall end
+	closing atomic.Bool // a close mark came
+	discard bool        // the reader's: the application takes no more data
+
+	// The writer's: where receive works.
+	received   written
+	receiveErr error
+	receiveFn  func(uintptr) bool
+
+	mu         sync.Mutex
+	ending     uint8
+	text       string // of ending 4
+	undone     string // why the direction to the peer failed
+	handshaken bool   // too late to abort the handshake
+	watching   bool   // the writer waits for the end of both directions
+	ended      bool   // the reader's direction is over
+	released   bool   // the application has closed, or has the network back
+}
+
+// New takes over the descriptors of START, in its order.
+func New(fds channel.Fds, o Options) (*Conn, error) {
+	c := &Conn{
+		id:         o.ID,
+		server:     o.Config.Server(),
+		servername: strings.TrimSuffix(o.Servername, "."),
+		config:     o.Config,
+		verify:     o.Verify,
+		shook:      make(chan bool, 1),
+		readerDone: make(chan struct{}),
+		writerDone: make(chan struct{}),
+		ending:     wire.EndingOpen,
+	}
+	// The data channels come last, the network's descriptors first.
+	network := len(fds) / 2
+	streams := make([]*stream, len(fds))
+	for i := range fds {
+		var err error
+		if i >= network {
+			err = channel.CheckSocket(fds[i], unix.SOCK_STREAM)
+		}
+		if err == nil {
+			streams[i], err = newStream(fds.Take(i))
+		}
+		if err != nil {
+			for _, s := range streams[:i] {
+				s.close()
+			}
+			return nil, err
+		}
+	}
+	c.transport.in, c.transport.out = streams[0], streams[network-1]
+	c.toApp, c.toPeer = streams[network], streams[len(streams)-1]
+	if network == 1 && streams[0].pipe {
+		c.close()
+		return nil, errDescriptor
+	}
+	c.receiveFn = c.tryReceive
+	c.transport.out.disableDelay()
+	c.transport.gone = c.gone
+	c.transport.handshake = true
+	return c, nil
+}
+
+// ID returns the number that STATUS asks for.
+func (c *Conn) ID() uint64 { return c.id }
+
+// Ending says how the direction from the peer ended.
+func (c *Conn) Ending() Ending {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.ending == wire.EndingFailed {
+		return Ending{c.ending, c.text}
+	}
+	return Ending{c.ending, c.undone}
+}
+
+// gone reports whether the application has closed its end.
+func (c *Conn) gone() bool { return channel.Hangup(c.toApp.fd) }
+
+// Run serves the connection to its end, and closes its descriptors. It calls
+// shaken after the handshake. It reports whether the application may still
+// ask for the ending.
+func (c *Conn) Run(shaken func()) (remember bool) {
+	defer c.close()
+	go c.write()
+	err := c.handshake()
+	shaken()
+	if err != nil {
+		c.fail(err)
+		c.finishWatch(false)
+		<-c.writerDone
+		return false
+	}
+	c.finishWatch(true)
+	c.read()
+	c.readerEnded()
+	<-c.writerDone
+	c.linger()
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return !c.released
+}
+
+func (c *Conn) close() {
+	c.transport.in.close()
+	if c.transport.out != c.transport.in {
+		c.transport.out.close()
+	}
+	c.toApp.close()
+	if c.toPeer != c.toApp {
+		c.toPeer.close()
+	}
+}
+
+// handshake ends with ESTABLISHED, or with an error.
+func (c *Conn) handshake() error {
+	config, err := c.config.TLS(c.verify, c.servername)
+	if err != nil {
+		return err
+	}
+	if c.server {
+		c.tls = tls.Server(&c.transport, config)
+	} else {
+		c.tls = tls.Client(&c.transport, config)
+	}
+	err = c.tls.Handshake()
+	c.version = c.tls.ConnectionState().Version
+	if err != nil {
+		return err
+	}
+	if err := c.transport.flush(); err != nil {
+		return err
+	}
+	c.transport.handshake = false
+	c.mu.Lock()
+	c.handshaken = true
+	c.mu.Unlock()
+	if c.transport.aborted.Load() {
+		return errAborted
+	}
+	m, err := c.established()
+	if err != nil {
+		return err
+	}
+	frame, err := wire.EncodeFrame(m)
+	if err != nil {
+		return err
+	}
+	_, err = c.toApp.write(frame)
+	return err
+}
+
+// fail sends FAILED, with the network's descriptors.
+func (c *Conn) fail(err error) {
+	// The alert that says why. What does not go at once is not worth a
+	// wait: the peer will see the end.
+	c.transport.flushNow()
+	frame, err := wire.EncodeFrame(&wire.Failed{Error: handshakeText(c.server, c.version, err)})
+	if err != nil {
+		return
+	}
+	// If the application has gone, nobody misses it.
+	_ = unix.Sendmsg(c.toApp.fd, frame, unix.UnixRights(c.network()...), nil, unix.MSG_DONTWAIT|unix.MSG_NOSIGNAL)
+}
+
+// network returns the network's descriptors, ready to be given back.
+func (c *Conn) network() []int {
+	c.transport.out.restoreDelay()
+	if c.transport.in == c.transport.out {
+		return []int{c.transport.in.fd}
+	}
+	return []int{c.transport.in.fd, c.transport.out.fd}
+}
+
+// finishWatch ends the writer's watch over the handshake.
+func (c *Conn) finishWatch(ok bool) {
+	c.shook <- ok
+	_ = c.toApp.file.SetReadDeadline(aLongTimeAgo)
+}
+
+// write is the writer: it ends a handshake that the application does not want
+// any more, and then moves plaintext to the peer.
+func (c *Conn) write() {
+	defer close(c.writerDone)
+	if c.toApp.waitHangup() == nil {
+		c.mu.Lock()
+		if !c.handshaken {
+			c.transport.abort()
+			c.transport.wake()
+		}
+		c.mu.Unlock()
+	}
+	if !<-c.shook {
+		return
+	}
+	_ = c.toApp.file.SetReadDeadline(time.Time{})
+	for {
+		m, err := c.receive()
+		if err != nil {
+			if err != io.EOF && err != unix.ECONNRESET {
+				// Not what an application writes.
+				_ = unix.Shutdown(c.toApp.fd, unix.SHUT_RDWR)
+			}
+			c.writerEOF()
+			return
+		}
+		c.deliver(m.data)
+		m.buffer.free()
+		if m.mark {
+			c.closeMark(m.reply)
+			return
+		}
+	}
+}
+
+// A written is what the application wrote: plaintext, and perhaps the close
+// mark with a descriptor to reply to.
+type written struct {
+	buffer *buffer
+	data   []byte
+	mark   bool
+	reply  int
+}
+
+// receive waits for what the application writes. An error is the end of it.
+func (c *Conn) receive() (written, error) {
+	c.received, c.receiveErr = written{}, nil
+	if err := c.toPeer.raw.Read(c.receiveFn); err != nil {
+		return written{}, err
+	}
+	return c.received, c.receiveErr
+}
+
+func (c *Conn) tryReceive(uintptr) bool {
+	b := getBuffer()
+	var oob [64]byte
+	n, oobn, flags, err := channel.Recvmsg(c.toPeer.fd, b.plaintext(), oob[:channel.OobSize()])
+	if err == unix.EAGAIN {
+		b.free()
+		return false
+	}
+	c.received = written{buffer: b, data: b.plaintext()[:max(n, 0)], reply: -1}
+	if err == nil && oobn+flags&unix.MSG_CTRUNC != 0 {
+		err = c.received.parseMark(oob[:oobn], flags)
+	}
+	if err == nil && n == 0 {
+		err = io.EOF
+	}
+	if err != nil {
+		b.free()
+	}
+	c.receiveErr = err
+	return true
+}
+
+var errMark = errors.New("descriptors without a close mark")
+
+func (w *written) parseMark(oob []byte, flags int) error {
+	fds, err := channel.ParseFds(oob, flags)
+	// Without a descriptor to spare the mark holds all the same, and the
+	// loss tells the application that there is no answer.
+	if err != nil && !errors.Is(err, channel.ErrExhausted) {
+		return err
+	}
+	defer fds.Close()
+	last := len(w.data) - 1
+	if last < 0 || w.data[last] != wire.CloseMark || err == nil && len(fds) != 1 {
+		return errMark
+	}
+	if err == nil {
+		w.reply = fds.Take(0)
+	}
+	w.mark = true
+	w.data = w.data[:last]
+	return nil
+}
+
+// deliver encrypts p and sends it.
+func (c *Conn) deliver(p []byte) {
+	if len(p) == 0 || c.failed.Load() || c.writeFailed() {
+		return
+	}
+	_, err := c.tls.Write(p)
+	if err == nil {
+		err = c.transport.flush()
+	}
+	if err == nil || c.failed.Load() {
+		return
+	}
+	c.mu.Lock()
+	c.undone = ioText(c.version, err)
+	c.mu.Unlock()
+	// From now on the application's writes fail.
+	_ = unix.Shutdown(c.toPeer.fd, unix.SHUT_RD)
+}
+
+func (c *Conn) writeFailed() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.undone != ""
+}
+
+// writerEOF is the application's end of file without a close mark: the peer
+// gets what was written and then the transport's end.
+func (c *Conn) writerEOF() {
+	c.transport.out.endWrite()
+	c.mu.Lock()
+	c.watching = !c.ended
+	c.mu.Unlock()
+	if !c.watching || c.toApp.waitHangup() != nil {
+		return
+	}
+	c.mu.Lock()
+	// After an ending it can be our own shutdown that was seen.
+	c.released = c.ending == wire.EndingOpen
+	c.mu.Unlock()
+	c.stopReader()
+}
+
+func (c *Conn) stopReader() {
+	c.stop.Store(true)
+	c.transport.wake()
+	<-c.readerDone
+}
+
+// closeMark sends close_notify and gives the network back.
+func (c *Conn) closeMark(reply int) {
+	c.closing.Store(true)
+	// The peer may wait for us to read before it reads.
+	_ = c.toApp.file.SetWriteDeadline(aLongTimeAgo)
+	if !c.failed.Load() && !c.writeFailed() {
+		// What was written before is out, so a failure from here on
+		// takes nothing from the application.
+		if c.tls.CloseWrite() == nil {
+			_ = c.transport.flush()
+		}
+	}
+	c.stopReader()
+	c.mu.Lock()
+	m := &wire.CloseReply{Ending: c.ending, Error: c.undone}
+	if c.ending == wire.EndingFailed && m.Error == "" {
+		m.Error = c.text
+	}
+	c.released = true
+	c.mu.Unlock()
+	if reply >= 0 {
+		_ = channel.Reply(reply, m, c.network()...)
+	}
+}
+
+// read is the reader: it moves plaintext to the application.
+func (c *Conn) read() {
+	for {
+		c.transport.wait()
+		if c.stop.Load() {
+			c.readRest()
+			return
+		}
+		b := getBuffer()
+		n, err := c.readRecords(b.plaintext())
+		c.transport.flushReplies()
+		c.give(b.plaintext()[:n])
+		b.free()
+		if err != nil && !isAgain(err) {
+			c.end(err)
+			return
+		}
+	}
+}
+
+func isAgain(err error) bool {
+	var again errAgain
+	return errors.As(err, &again) || isDeadline(err)
+}
+
+// readRecords decrypts what is there, until p has no room for a whole record.
+func (c *Conn) readRecords(p []byte) (n int, err error) {
+	for len(p)-n >= maxPlaintext {
+		var m int
+		m, err = c.tls.Read(p[n:])
+		n += m
+		// A record that was not full is mostly the last for now, and
+		// to find out costs a system call.
+		if err != nil || m < maxPlaintext/2 {
+			break
+		}
+	}
+	return n, err
+}
+
+// give writes plaintext to the application, and waits until it takes it,
+// unless it said that it wants to close.
+func (c *Conn) give(p []byte) {
+	if len(p) == 0 || c.discard {
+		return
+	}
+	n, err := c.toApp.tryWrite(p)
+	if err == unix.EAGAIN && !c.closing.Load() {
+		_, err = c.toApp.write(p[n:])
+	}
+	c.discard = err != nil
+}
+
+// readRest passes on what the peer has sent already, as far as it goes
+// without waiting, so that the network can be closed without a reset.
+func (c *Conn) readRest() {
+	if !c.closing.Load() {
+		return
+	}
+	b := getBuffer()
+	defer b.free()
+	c.transport.rest = true
+	for !c.discard && c.toApp.polled(unix.POLLOUT) {
+		n, err := c.tls.Read(b.plaintext()[:maxPlaintext])
+		c.give(b.plaintext()[:n])
+		if err != nil {
+			if !isAgain(err) {
+				c.end(err)
+			}
+			return
+		}
+	}
+}
+
+// end records the ending and tells the application.
+func (c *Conn) end(err error) {
+	c.mu.Lock()
+	switch {
+	case errors.Is(err, io.EOF):
+		c.ending = wire.EndingCloseNotify
+	case errors.Is(err, errEOF):
+		c.ending = wire.EndingTruncated
+	default:
+		c.ending = wire.EndingFailed
+		c.text = ioText(c.version, err)
+	}
+	failed := c.ending == wire.EndingFailed
+	c.mu.Unlock()
+	if !failed {
+		_ = unix.Shutdown(c.toApp.fd, unix.SHUT_WR)
+		return
+	}
+	c.failed.Store(true)
+	c.transport.abort()
+	c.transport.flushNow()
+	// In this order, so that who has seen the end of file cannot write.
+	_ = unix.Shutdown(c.toPeer.fd, unix.SHUT_RD)
+	_ = unix.Shutdown(c.toApp.fd, unix.SHUT_WR)
+}
+
+// linger waits for the peer's end, after ours.
+func (c *Conn) linger() {
+	in := c.transport.in
+	if c.closing.Load() || in.pipe || c.transport.err != nil {
+		return
+	}
+	_ = in.file.SetReadDeadline(time.Now().Add(lingerTime))
+	b := getBuffer()
+	defer b.free()
+	for total := 0; total < lingerBytes; {
+		n, err := in.read(b.plaintext())
+		if err != nil || n == 0 {
+			return
+		}
+		total += n
+	}
+}
+
+// readerEnded ends the writer's watch.
+func (c *Conn) readerEnded() {
+	close(c.readerDone)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.ended = true
+	if c.watching {
+		_ = c.toApp.file.SetReadDeadline(aLongTimeAgo)
+	}
+}

@@ -1,0 +1,273 @@
+// SPDX-License-Identifier: ISC
+
+// Package keeper holds private keys and signs with them. It never sees a byte
+// from the network, and it sees that a worker runs.
+package keeper
+
+import (
+	"errors"
+	"sync"
+
+	"golang.org/x/sys/unix"
+
+	"libtls-proxy/goproxy/internal/channel"
+	"libtls-proxy/goproxy/internal/tlsconf"
+	"libtls-proxy/goproxy/internal/wire"
+)
+
+// maxKeys bounds the keys of a draft.
+const maxKeys = 1 << 14
+
+type keeper struct {
+	release    string
+	supervisor *channel.Conn
+	sem        semaphores
+
+	mu      sync.Mutex
+	nextID  uint32
+	configs map[uint32]*config
+	link    *link // nil while there is no worker
+	// deaths counts workers that died soon, one after another.
+	deaths int
+	// users counts what can still become or is a configuration: the
+	// control channel, drafts, and committed configurations.
+	users   int
+	drained bool
+	refused uint64
+}
+
+// A config is a committed configuration.
+type config struct {
+	id       uint32
+	role     uint8
+	keys     map[uint32]*key
+	document int
+	channel  *channel.Conn
+	ready    bool
+	// attempts counts the workers that were given the configuration and
+	// have not said that it is ready.
+	attempts int
+}
+
+// Run serves the control channel until no configuration is left. It owns both
+// descriptors.
+func Run(control, supervisor int, release string) error {
+	ctl, err := channel.New(control)
+	if err != nil {
+		unix.Close(supervisor)
+		return err
+	}
+	defer ctl.Close()
+	sup, err := channel.New(supervisor)
+	if err != nil {
+		return err
+	}
+	defer sup.Close()
+	k := &keeper{
+		release:    release,
+		supervisor: sup,
+		sem:        newSemaphores(),
+		configs:    make(map[uint32]*config),
+		users:      1,
+	}
+	go k.control(ctl)
+	return k.supervise()
+}
+
+// control accepts drafts.
+func (k *keeper) control(ctl *channel.Conn) {
+	defer k.drop()
+	for {
+		b, fds, err := ctl.Recv()
+		if errors.Is(err, channel.ErrExhausted) {
+			continue
+		}
+		if err != nil {
+			ctl.Close()
+			return
+		}
+		if !k.hello(b, fds) {
+			ctl.Close()
+			return
+		}
+	}
+}
+
+func (k *keeper) hello(b []byte, fds channel.Fds) bool {
+	defer fds.Close()
+	_, err := wire.Decode("library", "control", b, len(fds))
+	var version *wire.VersionError
+	if err != nil && !(errors.As(err, &version) && len(fds) == 1) {
+		return false
+	}
+	c, err := channel.New(fds.Take(0))
+	if err != nil {
+		// Only this draft is wrong.
+		return true
+	}
+	if c.Send(&wire.HelloReply{Release: k.release}) != nil || version != nil {
+		c.Close()
+		return true
+	}
+	d := &draft{keeper: k, channel: c, keys: make(map[uint32]*key)}
+	k.hold()
+	go d.serve()
+	return true
+}
+
+func (k *keeper) hold() {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.users++
+}
+
+// drop takes a user away. With the last one the worker is told to finish.
+func (k *keeper) drop() {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.dropLocked()
+}
+
+func (k *keeper) dropLocked() {
+	k.users--
+	if k.users > 0 {
+		return
+	}
+	k.drained = true
+	if k.link != nil {
+		k.link.send(&wire.Drain{})
+	}
+}
+
+// A draft is a configuration that is being put together.
+type draft struct {
+	keeper  *keeper
+	channel *channel.Conn
+	keys    map[uint32]*key
+	last    uint32
+}
+
+func (d *draft) serve() {
+	defer d.keeper.drop()
+	defer d.channel.Close()
+	for {
+		b, fds, err := d.channel.Recv()
+		if errors.Is(err, channel.ErrExhausted) {
+			continue
+		}
+		if err != nil || !d.handle(b, fds) {
+			return
+		}
+	}
+}
+
+func (d *draft) handle(b []byte, fds channel.Fds) bool {
+	defer fds.Close()
+	m, err := wire.Decode("library", "draft", b, len(fds))
+	if err != nil {
+		return false
+	}
+	switch m := m.(type) {
+	case *wire.AddKey:
+		reply := fds.Take(1)
+		text, slot := d.add(fds[0])
+		// Who does not wait for the answer cannot use the key, and who
+		// has gone is noticed by the draft's end.
+		_ = channel.Reply(reply, &wire.AddKeyReply{Error: text, Slot: slot})
+	case *wire.DropKey:
+		delete(d.keys, m.Slot)
+	case *wire.Commit:
+		d.commit(fds)
+	}
+	return true
+}
+
+func (d *draft) add(fd int) (text string, slot uint32) {
+	if len(d.keys) >= maxKeys || d.last == 1<<32-1 {
+		return "too many private keys", 0
+	}
+	var key *key
+	err := d.channel.With(func(draft int) error {
+		key, text = loadKey(fd, draft)
+		return nil
+	})
+	if err != nil || text != "" {
+		return text, 0
+	}
+	d.last++
+	d.keys[d.last] = key
+	return "", d.last
+}
+
+func (d *draft) commit(fds channel.Fds) {
+	c, err := channel.New(fds.Take(1))
+	if err != nil {
+		return
+	}
+	conf, err := d.check(fds[0])
+	if err != nil {
+		_ = c.Send(&wire.CommitReply{Error: err.Error()})
+		c.Close()
+		return
+	}
+	conf.document = fds.Take(0)
+	conf.channel = c
+	d.keeper.commit(conf)
+}
+
+// check reads a document and compares its certificates with the keys.
+func (d *draft) check(fd int) (*config, error) {
+	var st unix.Stat_t
+	if err := unix.Fstat(fd, &st); err != nil {
+		return nil, errors.New(readError("failed to read configuration", err))
+	}
+	if st.Mode&unix.S_IFMT != unix.S_IFREG {
+		return nil, errors.New("configuration is not a file")
+	}
+	data, err := readFile(fd, wire.MaxDocument)
+	if err != nil {
+		return nil, errors.New(readError("failed to read configuration", err))
+	}
+	settings, pairs, err := wire.DecodeDocument(data)
+	if err != nil {
+		return nil, err
+	}
+	conf := &config{role: settings.Role, keys: make(map[uint32]*key)}
+	for _, p := range pairs {
+		if err := d.checkPair(conf, p); err != nil {
+			return nil, err
+		}
+	}
+	if conf.role == wire.RoleServer && len(conf.keys) == 0 {
+		return nil, errMismatch
+	}
+	return conf, nil
+}
+
+func (d *draft) checkPair(conf *config, p *wire.Keypair) error {
+	if p.Slot == 0 && len(p.Certificate) == 0 {
+		return nil
+	}
+	var chain *tlsconf.Chain
+	if len(p.Certificate) != 0 {
+		var err error
+		if chain, err = tlsconf.ParseChain(p.Certificate); err != nil {
+			return err
+		}
+	}
+	if p.Slot == 0 {
+		return errMismatch
+	}
+	key := d.keys[p.Slot]
+	if key == nil {
+		return errReadKey
+	}
+	if key.err != nil {
+		return key.err
+	}
+	if chain == nil || !key.matches(chain.Leaf.PublicKey) {
+		return errMismatch
+	}
+	conf.keys[p.Slot] = key
+	return nil
+}

@@ -1,0 +1,7 @@
+// SPDX-License-Identifier: ISC
+
+//go:build !race
+
+package sandbox
+
+const raceEnabled = false

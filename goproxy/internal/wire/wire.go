@@ -1,0 +1,228 @@
+// SPDX-License-Identifier: ISC
+
+// Package wire holds the messages between libtls-proxy, the supervisor and
+// the two roles of goproxy. goproxy-protocol(7) is the source of truth.
+package wire
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+)
+
+const (
+	Version = 1
+
+	// MaxMessage bounds a message on a SOCK_SEQPACKET channel.
+	MaxMessage = 65536
+	// MaxDocument bounds a document, MaxFrame the frame that opens a data
+	// channel.
+	MaxDocument = 64 << 20
+	MaxFrame    = 1 << 20
+	// MaxKey bounds a private key in PEM.
+	MaxKey = 1 << 20
+	// CloseMark is the byte that a reply channel comes with in the
+	// plaintext stream.
+	CloseMark = 0x0b
+
+	headerLen = 4
+)
+
+const (
+	RoleClient = 1
+	RoleServer = 2
+)
+
+// The bits of Settings.Protocols that mean something.
+const (
+	ProtocolTLS12 = 0x08
+	ProtocolTLS13 = 0x10
+)
+
+// Values of Settings.VerifyClient.
+const (
+	ClientCertNone     = 0
+	ClientCertRequired = 1
+	ClientCertOptional = 2
+)
+
+// The bits of Start.Verify.
+const (
+	VerifyChain = 1
+	VerifyName  = 2
+	VerifyTimes = 4
+)
+
+// Values of StatusReply.Ending and CloseReply.Ending.
+const (
+	EndingUnknown     = 0
+	EndingOpen        = 1
+	EndingCloseNotify = 2
+	EndingTruncated   = 3
+	EndingFailed      = 4
+)
+
+// A row is a row of the table in goproxy-protocol(7).
+type row struct {
+	number         uint16
+	name           string
+	sender         string
+	channel        string
+	minFds, maxFds int
+	fields         string
+	new            func() Message
+}
+
+// scripts/check-protocol compares these rows with goproxy-protocol(7).
+var table = []row{
+	{0x0001, "HELLO", "library", "control", 1, 1, "-", func() Message { return new(Hello) }},
+	{0x0081, "HELLO_REPLY", "keeper", "draft", 0, 0, "release:str", func() Message { return new(HelloReply) }},
+	{0x0002, "ADD_KEY", "library", "draft", 2, 2, "-", func() Message { return new(AddKey) }},
+	{0x0082, "ADD_KEY_REPLY", "keeper", "reply", 0, 0, "error:str slot:u32", func() Message { return new(AddKeyReply) }},
+	{0x0003, "DROP_KEY", "library", "draft", 0, 0, "slot:u32", func() Message { return new(DropKey) }},
+	{0x0004, "COMMIT", "library", "draft", 2, 2, "-", func() Message { return new(Commit) }},
+	{0x0084, "COMMIT_REPLY", "keeper", "config", 0, 0, "error:str", func() Message { return new(CommitReply) }},
+	{0x0005, "SETTINGS", "library", "document", 0, 0, "role:u8 protocols:u32 verify_client:u8 verify_depth:u32 ca:bytes alpn:bytes", func() Message { return new(Settings) }},
+	{0x0006, "KEYPAIR", "library", "document", 0, 0, "slot:u32 certificate:bytes", func() Message { return new(Keypair) }},
+	{0x0007, "START", "library", "config", 2, 4, "verify:u8 servername:str", func() Message { return new(Start) }},
+	{0x0008, "STATUS", "library", "config", 1, 1, "connection:u64", func() Message { return new(Status) }},
+	{0x0088, "STATUS_REPLY", "worker", "reply", 0, 0, "ending:u8 error:str", func() Message { return new(StatusReply) }},
+	{0x0009, "ESTABLISHED", "worker", "data", 0, 0, "connection:u64 version:str cipher:str cipher_strength:u32 alpn:str servername:str resumed:u8 peer:u8 hash:str subject:str issuer:str common_name:str not_before:i64 not_after:i64 chain:bytes names:bytes", func() Message { return new(Established) }},
+	{0x000a, "FAILED", "worker", "data", 1, 2, "error:str", func() Message { return new(Failed) }},
+	{0x000b, "CLOSE", "library", "data", 1, 1, "mark", nil},
+	{0x008b, "CLOSE_REPLY", "worker", "reply", 1, 2, "ending:u8 error:str", func() Message { return new(CloseReply) }},
+	{0x0010, "CONFIG", "keeper", "link", 2, 2, "config:u32", func() Message { return new(Config) }},
+	{0x0011, "CONFIG_READY", "worker", "link", 0, 0, "config:u32 error:str", func() Message { return new(ConfigReady) }},
+	{0x0012, "CONFIG_CLOSED", "worker", "link", 0, 0, "config:u32", func() Message { return new(ConfigClosed) }},
+	{0x0013, "SIGN", "worker", "link", 0, 0, "request:u64 config:u32 slot:u32 scheme:u16 message:bytes", func() Message { return new(Sign) }},
+	{0x0093, "SIGN_REPLY", "keeper", "link", 0, 0, "request:u64 error:str signature:bytes", func() Message { return new(SignReply) }},
+	{0x0014, "DRAIN", "keeper", "link", 0, 0, "-", func() Message { return new(Drain) }},
+	{0x0020, "SPAWN", "keeper", "supervisor", 1, 1, "-", func() Message { return new(Spawn) }},
+}
+
+// A Message is a pointer to one of the structs in messages.go.
+type Message interface {
+	number() uint16
+	fields(coder)
+}
+
+// A VersionError says which version the sender speaks.
+type VersionError struct {
+	Version, Number uint16
+}
+
+func (e *VersionError) Error() string {
+	return fmt.Sprintf("wire: version %d instead of %d", e.Version, Version)
+}
+
+// Encode returns the bytes of m.
+func Encode(m Message) ([]byte, error) {
+	e := encoder{buf: make([]byte, 0, 64)}
+	e.buf = binary.BigEndian.AppendUint16(e.buf, Version)
+	e.buf = binary.BigEndian.AppendUint16(e.buf, m.number())
+	m.fields(&e)
+	return e.buf, e.err
+}
+
+// Decode decodes a message that sender sent on channel with fds descriptors.
+// Byte slices in the message alias b.
+func Decode(sender, channel string, b []byte, fds int) (Message, error) {
+	if len(b) < headerLen {
+		return nil, errShort
+	}
+	version, number := binary.BigEndian.Uint16(b), binary.BigEndian.Uint16(b[2:])
+	if version != Version {
+		return nil, &VersionError{version, number}
+	}
+	r := find(number)
+	if r == nil || r.new == nil {
+		return nil, fmt.Errorf("wire: unknown message 0x%04x", number)
+	}
+	if r.sender != sender || r.channel != channel {
+		return nil, fmt.Errorf("wire: %s from the %s on a %s channel", r.name, sender, channel)
+	}
+	if fds < r.minFds || fds > r.maxFds {
+		return nil, fmt.Errorf("wire: %s with %d descriptors", r.name, fds)
+	}
+	m := r.new()
+	d := decoder{buf: b[headerLen:]}
+	m.fields(&d)
+	if err := d.end(); err != nil {
+		return nil, fmt.Errorf("%s: %w", r.name, err)
+	}
+	return m, nil
+}
+
+func find(number uint16) *row {
+	for i := range table {
+		if table[i].number == number {
+			return &table[i]
+		}
+	}
+	return nil
+}
+
+// EncodeFrame returns m with its length before it.
+func EncodeFrame(m Message) ([]byte, error) {
+	b, err := Encode(m)
+	if err != nil {
+		return nil, err
+	}
+	if len(b) > MaxFrame {
+		return nil, errTooLong
+	}
+	frame := make([]byte, 0, 4+len(b))
+	frame = binary.BigEndian.AppendUint32(frame, uint32(len(b)))
+	return append(frame, b...), nil
+}
+
+// DecodeDocument decodes the frames of a document: settings, then key pairs.
+func DecodeDocument(b []byte) (*Settings, []*Keypair, error) {
+	if len(b) > MaxDocument {
+		return nil, nil, errTooLong
+	}
+	var settings *Settings
+	var pairs []*Keypair
+	for len(b) > 0 {
+		d := decoder{buf: b}
+		var frame []byte
+		d.bytes("frame", &frame)
+		if d.err != nil {
+			return nil, nil, d.err
+		}
+		b = d.buf
+		m, err := Decode("library", "document", frame, 0)
+		if err != nil {
+			return nil, nil, err
+		}
+		switch m := m.(type) {
+		case *Settings:
+			if settings != nil {
+				return nil, nil, errors.New("wire: document with two SETTINGS")
+			}
+			settings = m
+		case *Keypair:
+			if settings == nil {
+				return nil, nil, errors.New("wire: KEYPAIR before SETTINGS")
+			}
+			pairs = append(pairs, m)
+		}
+	}
+	if settings == nil {
+		return nil, nil, errors.New("wire: document without SETTINGS")
+	}
+	if err := settings.check(); err != nil {
+		return nil, nil, err
+	}
+	return settings, pairs, nil
+}
+
+func (m *Settings) check() error {
+	if m.Role != RoleClient && m.Role != RoleServer {
+		return fmt.Errorf("wire: unknown role %d", m.Role)
+	}
+	if m.VerifyClient > ClientCertOptional {
+		return fmt.Errorf("wire: unknown verify_client %d", m.VerifyClient)
+	}
+	return nil
+}

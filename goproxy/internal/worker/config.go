@@ -1,0 +1,223 @@
+// SPDX-License-Identifier: ISC
+
+package worker
+
+import (
+	"crypto"
+	"crypto/rand"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"sync"
+
+	"golang.org/x/sys/unix"
+
+	"libtls-proxy/goproxy/internal/channel"
+	"libtls-proxy/goproxy/internal/conn"
+	"libtls-proxy/goproxy/internal/tlsconf"
+	"libtls-proxy/goproxy/internal/wire"
+)
+
+// maxEnded bounds how many connections a configuration remembers that have
+// ended while the application still had its end of them.
+const maxEnded = 1024
+
+// A config is a configuration that the worker serves.
+type config struct {
+	worker  *worker
+	id      uint32
+	channel *channel.Conn
+	tls     *tlsconf.Config
+	// handshakes may still need the key when the channel is closed.
+	handshakes sync.WaitGroup
+
+	mu    sync.Mutex
+	conns map[uint64]*conn.Conn
+	ended map[uint64]conn.Ending
+	order []uint64 // of ended, the oldest first
+}
+
+func newConfig(w *worker, id uint32, c *channel.Conn) *config {
+	return &config{
+		worker:  w,
+		id:      id,
+		channel: c,
+		conns:   make(map[uint64]*conn.Conn),
+		ended:   make(map[uint64]conn.Ending),
+	}
+}
+
+// run serves the configuration until the application closes the channel.
+func (c *config) run(document int) {
+	defer c.channel.Close()
+	err := c.load(document)
+	unix.Close(document)
+	ready := &wire.ConfigReady{Config: c.id}
+	if err != nil {
+		ready.Error = err.Error()
+	}
+	if c.worker.link.Send(ready) != nil || err != nil {
+		return
+	}
+	defer c.tls.Close()
+	c.serve()
+	c.handshakes.Wait()
+	// Without a keeper there is nobody to tell.
+	_ = c.worker.link.Send(&wire.ConfigClosed{Config: c.id})
+}
+
+func (c *config) load(document int) error {
+	data, err := readDocument(document)
+	if err != nil {
+		return fmt.Errorf("failed to read configuration: %w", err)
+	}
+	settings, pairs, err := wire.DecodeDocument(data)
+	if err != nil {
+		return err
+	}
+	c.tls, err = tlsconf.New(settings, pairs, &c.worker.cas,
+		func(slot uint32, public crypto.PublicKey) crypto.Signer {
+			return &signer{c.worker.signatures, c.id, slot, public}
+		})
+	return err
+}
+
+func readDocument(fd int) ([]byte, error) {
+	var st unix.Stat_t
+	if err := unix.Fstat(fd, &st); err != nil {
+		return nil, err
+	}
+	if st.Mode&unix.S_IFMT != unix.S_IFREG || st.Size > wire.MaxDocument {
+		return nil, errors.New("not a file of the right size")
+	}
+	data := make([]byte, st.Size)
+	for n := 0; n < len(data); {
+		m, err := unix.Pread(fd, data[n:], int64(n))
+		if err == unix.EINTR {
+			continue
+		}
+		if err != nil {
+			return nil, err
+		}
+		if m == 0 {
+			return nil, io.ErrUnexpectedEOF
+		}
+		n += m
+	}
+	return data, nil
+}
+
+func (c *config) serve() {
+	for {
+		b, fds, err := c.channel.Recv()
+		if errors.Is(err, channel.ErrExhausted) {
+			// The descriptors of that connection are closed, which
+			// tells the application.
+			continue
+		}
+		if err != nil || !c.handle(b, fds) {
+			return
+		}
+	}
+}
+
+func (c *config) handle(b []byte, fds channel.Fds) bool {
+	defer fds.Close()
+	m, err := wire.Decode("library", "config", b, len(fds))
+	if err != nil {
+		return false
+	}
+	switch m := m.(type) {
+	case *wire.Start:
+		return c.start(m, fds)
+	case *wire.Status:
+		ending := c.status(m.Connection)
+		// Who does not wait for the answer does not need it.
+		_ = channel.Reply(fds.Take(0), &wire.StatusReply{Ending: ending.Code, Error: ending.Text})
+	}
+	return true
+}
+
+const allFlags = wire.VerifyChain | wire.VerifyName | wire.VerifyTimes
+
+func (c *config) start(m *wire.Start, fds channel.Fds) bool {
+	if len(fds) == 3 || m.Verify&^allFlags != 0 || c.tls.Server() && m.Servername != "" {
+		return false
+	}
+	id, err := c.newID()
+	if err != nil {
+		return true
+	}
+	cn, err := conn.New(fds, conn.Options{
+		ID:         id,
+		Config:     c.tls,
+		Verify:     m.Verify,
+		Servername: m.Servername,
+	})
+	if err != nil {
+		// A wrong descriptor is this connection's trouble alone, and
+		// the end of its data channel tells the application.
+		return true
+	}
+	c.handshakes.Add(1)
+	c.worker.busy.Add(1)
+	go func() {
+		defer c.worker.busy.Done()
+		c.connection(cn)
+	}()
+	return true
+}
+
+func (c *config) connection(cn *conn.Conn) {
+	var once sync.Once
+	shaken := func() { once.Do(c.handshakes.Done) }
+	defer shaken()
+	c.mu.Lock()
+	c.conns[cn.ID()] = cn
+	c.mu.Unlock()
+	remember := cn.Run(shaken)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	delete(c.conns, cn.ID())
+	if remember {
+		c.remember(cn.ID(), cn.Ending())
+	}
+}
+
+// remember keeps an ending, and forgets the oldest one for it.
+func (c *config) remember(id uint64, ending conn.Ending) {
+	if len(c.order) >= maxEnded {
+		delete(c.ended, c.order[0])
+		c.order = c.order[1:]
+	}
+	c.ended[id] = ending
+	c.order = append(c.order, id)
+}
+
+func (c *config) status(id uint64) conn.Ending {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if cn := c.conns[id]; cn != nil {
+		return cn.Ending()
+	}
+	return c.ended[id]
+}
+
+// newID returns a number that is not in use and cannot be guessed, so that
+// an application cannot ask for another's connection.
+func (c *config) newID() (uint64, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for {
+		var b [8]byte
+		if _, err := rand.Read(b[:]); err != nil {
+			return 0, err
+		}
+		id := binary.BigEndian.Uint64(b[:])
+		_, ended := c.ended[id]
+		if id != 0 && c.conns[id] == nil && !ended {
+			return id, nil
+		}
+	}
+}

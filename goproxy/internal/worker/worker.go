@@ -1,0 +1,120 @@
+// SPDX-License-Identifier: ISC
+
+// Package worker speaks TLS. It has no key: it asks the keeper to sign.
+package worker
+
+import (
+	"errors"
+	"sync"
+
+	"golang.org/x/sys/unix"
+
+	"libtls-proxy/goproxy/internal/channel"
+	"libtls-proxy/goproxy/internal/verify"
+	"libtls-proxy/goproxy/internal/wire"
+)
+
+// configFds is how many descriptors come with CONFIG.
+const configFds = 2
+
+var errProtocol = errors.New("the keeper broke the protocol")
+
+type worker struct {
+	link       *channel.Conn
+	signatures *signatures
+	cas        verify.CACache
+	// busy counts configurations and connections, and one for as long as
+	// the keeper may send more.
+	busy sync.WaitGroup
+}
+
+// Run serves what comes over the link, which it owns, until the keeper says
+// that no more will come and the last connection has ended. Without a keeper
+// it returns at once.
+func Run(fd int) error {
+	link, err := channel.New(fd)
+	if err != nil {
+		return err
+	}
+	defer link.Close()
+	w := &worker{link: link, signatures: newSignatures(link)}
+	w.busy.Add(1)
+	done := make(chan struct{})
+	go func() {
+		w.busy.Wait()
+		close(done)
+	}()
+	failed := make(chan error, 1)
+	go func() { failed <- w.serve() }()
+	select {
+	case <-done:
+		return nil
+	case err := <-failed:
+		return err
+	}
+}
+
+func (w *worker) serve() error {
+	drained := false
+	for {
+		b, fds, err := w.link.Recv()
+		switch {
+		case errors.Is(err, channel.ErrExhausted):
+			err = w.exhausted(b)
+		case err == nil:
+			err = w.handle(b, fds, &drained)
+		}
+		if err != nil {
+			return err
+		}
+	}
+}
+
+// exhausted refuses a configuration whose descriptors found no room.
+func (w *worker) exhausted(b []byte) error {
+	m, err := wire.Decode("keeper", "link", b, configFds)
+	if err != nil {
+		return err
+	}
+	conf, ok := m.(*wire.Config)
+	if !ok {
+		return errProtocol
+	}
+	return w.link.Send(&wire.ConfigReady{Config: conf.Config, Error: "goproxy has too many open files"})
+}
+
+func (w *worker) handle(b []byte, fds channel.Fds, drained *bool) error {
+	defer fds.Close()
+	m, err := wire.Decode("keeper", "link", b, len(fds))
+	if err != nil {
+		return err
+	}
+	switch m := m.(type) {
+	case *wire.Config:
+		if *drained {
+			return errProtocol
+		}
+		document := fds.Take(0)
+		c, err := channel.New(fds.Take(1))
+		if err != nil {
+			unix.Close(document)
+			return err
+		}
+		w.busy.Add(1)
+		go func() {
+			defer w.busy.Done()
+			newConfig(w, m.Config, c).run(document)
+		}()
+	case *wire.SignReply:
+		if !w.signatures.answer(m) {
+			return errProtocol
+		}
+	case *wire.Drain:
+		if *drained {
+			return errProtocol
+		}
+		*drained = true
+		w.busy.Done()
+	}
+	return nil
+}

@@ -1,0 +1,88 @@
+// SPDX-License-Identifier: ISC
+
+//go:debug x509negativeserial=1
+
+// Goproxy holds keys and speaks TLS for libtls-proxy; see goproxy(8).
+package main
+
+import (
+	"fmt"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"libtls-proxy/goproxy/internal/keeper"
+	"libtls-proxy/goproxy/internal/sandbox"
+	"libtls-proxy/goproxy/internal/wire"
+	"libtls-proxy/goproxy/internal/worker"
+)
+
+// release is the version of libtls-proxy; the build sets it.
+var release = "0.1.0"
+
+const usage = `usage: goproxy keeper | worker | -h | --version
+
+libtls-proxy's helper. The library starts it; it is of no use by hand.
+keeper  holds private keys; descriptor 3 is the control channel,
+        4 the supervisor's
+worker  speaks TLS; descriptor 3 is the link to the keeper
+`
+
+// The descriptors that goproxy is started with.
+const (
+	firstFd  = 3
+	secondFd = 4
+)
+
+func main() {
+	os.Exit(run(os.Args[1:]))
+}
+
+func run(args []string) int {
+	if len(args) != 1 {
+		fmt.Fprint(os.Stderr, usage)
+		return 2
+	}
+	switch args[0] {
+	case "-h", "--help":
+		fmt.Print(usage)
+		printLimits()
+		return 0
+	case "--version":
+		fmt.Println("goproxy", release)
+		return 0
+	case "keeper":
+		return serve(func() error { return keeper.Run(firstFd, secondFd, release) })
+	case "worker":
+		return serve(func() error { return worker.Run(firstFd) })
+	}
+	fmt.Fprint(os.Stderr, usage)
+	return 2
+}
+
+func printLimits() {
+	fmt.Printf(`
+limits:
+  message            %d bytes
+  document           %d bytes
+  private key        %d bytes
+  handshake result   %d bytes
+`, wire.MaxMessage, wire.MaxDocument, wire.MaxKey, wire.MaxFrame)
+}
+
+func serve(role func() error) int {
+	// What a terminal sends is meant for the application. Its end is the
+	// end of a descriptor, and what it wrote is still delivered then.
+	signal.Ignore(syscall.SIGINT, syscall.SIGQUIT, syscall.SIGHUP, syscall.SIGPIPE)
+	err := sandbox.Apply()
+	if err == nil {
+		err = role()
+	}
+	if err != nil {
+		if os.Getenv("GOPROXY_DEBUG") != "" {
+			fmt.Fprintln(os.Stderr, "goproxy:", err)
+		}
+		return 1
+	}
+	return 0
+}
