@@ -342,9 +342,8 @@ would_block(int errnum)
 }
 
 /*
- * Asks the worker how the direction from the peer ended, after fd gave an end
- * of file or an error. *failure, from malloc(3), is set for the last two
- * endings.
+ * Asks the worker how the connection ended, after fd gave an end of file or an
+ * error. *failure, from malloc(3) or NULL, is why a direction failed.
  */
 static enum tlsp_ending
 ask_ending(struct tls *ctx, int fd, char **failure)
@@ -372,20 +371,24 @@ set_failure(struct tls *ctx, const char *operation, const char *failure)
 static int
 read_ended(struct tls *ctx, int fd)
 {
-	switch (ask_ending(ctx, fd, &ctx->failure)) {
+	char *failure;
+
+	switch (ask_ending(ctx, fd, &failure)) {
 	case TLSP_ENDING_CLOSE_NOTIFY:
 		ctx->state |= TLS_EOF;
-		return 0;
+		break;
 	case TLSP_ENDING_OPEN: /* the application's own shutdown(2) */
 	case TLSP_ENDING_EOF:
 		ctx->state |= TLS_EOF | TLS_EOF_NO_CLOSE_NOTIFY;
-		return 0;
+		break;
 	case TLSP_ENDING_FAILED:
 	case TLSP_ENDING_UNKNOWN:
-		break;
+		ctx->state |= TLS_READ_FAILED;
+		ctx->failure = failure;
+		return set_failure(ctx, "read", failure);
 	}
-	ctx->state |= TLS_READ_FAILED;
-	return set_failure(ctx, "read", ctx->failure);
+	free(failure);
+	return 0;
 }
 
 /*
@@ -395,21 +398,17 @@ read_ended(struct tls *ctx, int fd)
 static int
 send_failed(struct tls *ctx, const char *operation, int fd)
 {
-	enum tlsp_ending ending;
-	char *failure;
+	char *failure = NULL;
 	int saved = errno;
 
-	if (saved == EPIPE || saved == ECONNRESET) {
-		ending = ask_ending(ctx, fd, &failure);
-		if (ending == TLSP_ENDING_FAILED ||
-		    ending == TLSP_ENDING_UNKNOWN) {
-			set_failure(ctx, operation, failure);
-			free(failure);
-			return -1;
-		}
-	}
-	tls_error_set(&ctx->error, TLS_ERROR_UNKNOWN, saved, "%s failed",
-	    operation);
+	if (saved == EPIPE || saved == ECONNRESET)
+		(void)ask_ending(ctx, fd, &failure);
+	if (failure != NULL)
+		set_failure(ctx, operation, failure);
+	else
+		tls_error_set(&ctx->error, TLS_ERROR_UNKNOWN, saved,
+		    "%s failed", operation);
+	free(failure);
 	return -1;
 }
 
