@@ -203,66 +203,89 @@ set_answer_error(struct tls_error *error)
 		tls_error_set(error, 0, errno, "failed to reach goproxy");
 }
 
-int
-tlsp_draft_open(struct tlsp_handle *draft, struct tls_error *error)
+/* The control channel, of a goproxy that is started if there is none. */
+static int
+control(struct tlsp_handle *handle, struct tls_error *error)
 {
-	struct tlsp_hello hello = { 0 };
+	int rv = 0;
+
+	lock();
+	if (!peer_alive(tlsp_handle_fd(&proxy.control))) {
+		tlsp_handle_close(&proxy.control);
+		rv = start(error);
+	}
+	*handle = proxy.control;
+	unlock();
+	return rv;
+}
+
+/* Forgets a goproxy that has died, unless another thread has replaced it. */
+static void
+forget_control(const struct tlsp_handle *handle)
+{
+	lock();
+	if (proxy.control.dev == handle->dev &&
+	    proxy.control.ino == handle->ino)
+		tlsp_handle_close(&proxy.control);
+	unlock();
+}
+
+/* Opens a draft. Returns 0, -1 with *error set, or 1 if goproxy has died. */
+static int
+hello(struct tlsp_handle *draft, struct tls_error *error)
+{
+	struct tlsp_hello message = { 0 };
 	struct tlsp_hello_reply reply;
+	struct tlsp_handle handle;
 	uint8_t buf[TLSP_REPLY_MAX];
 	int pair[2] = { -1, -1 };
-	unsigned int version;
-	int attempt, fd, sent = 0;
+	unsigned int version = 0;
+	int rv = -1;
 
+	if (control(&handle, error) == -1)
+		return -1;
 	if (tlsp_channel_pair(SOCK_SEQPACKET, pair) == -1) {
 		tls_error_set(error, 0, errno,
 		    "failed to create a channel to goproxy");
 		return -1;
 	}
-
-	/* A goproxy that has died is replaced once. */
-	lock();
-	for (attempt = 0; attempt < 2 && !sent; attempt++) {
-		fd = tlsp_handle_fd(&proxy.control);
-		if (!peer_alive(fd)) {
-			tlsp_handle_close(&proxy.control);
-			if (start(error) == -1) {
-				unlock();
-				goto err;
-			}
-			fd = proxy.control.fd;
-		}
-		if (send_message(fd, TLSP_HELLO, &hello, &pair[1], 1) == 0)
-			sent = 1;
-		else if (errno == EPIPE || errno == ECONNRESET)
-			tlsp_handle_close(&proxy.control);
-		else
-			break;
+	rv = send_message(handle.fd, TLSP_HELLO, &message, &pair[1], 1);
+	if (rv == 0) {
+		tlsp_fd_close(&pair[1]);
+		rv = tlsp_channel_reply(pair[0], TLSP_HELLO_REPLY, &reply, buf,
+		    NULL, NULL, &version, tlsp_deadline_in(ANSWER_TIMEOUT_MS));
 	}
-	unlock();
-	if (!sent) {
+	if (rv == 0) {
+		tlsp_handle_set(draft, tlsp_fd_move_high(pair[0]));
+		pair[0] = -1;
+	} else if (errno == EPIPE || errno == ECONNRESET) {
+		/* The control channel may seem alive for a moment yet. */
+		forget_control(&handle);
+		rv = 1;
+	} else if (version != 0 && version != TLSP_WIRE_VERSION)
+		tls_error_set(error, 0, 0,
+		    "goproxy speaks protocol version %u, libtls-proxy %s "
+		    "speaks version %u",
+		    version, TLSP_VERSION, TLSP_WIRE_VERSION);
+	else
 		set_answer_error(error);
-		goto err;
-	}
-	tlsp_fd_close(&pair[1]);
-
-	if (tlsp_channel_reply(pair[0], TLSP_HELLO_REPLY, &reply, buf, NULL,
-		NULL, &version, tlsp_deadline_in(ANSWER_TIMEOUT_MS)) == -1) {
-		if (version != 0 && version != TLSP_WIRE_VERSION)
-			tls_error_set(error, 0, 0,
-			    "goproxy speaks protocol version %u, "
-			    "libtls-proxy %s speaks version %u",
-			    version, TLSP_VERSION, TLSP_WIRE_VERSION);
-		else
-			set_answer_error(error);
-		goto err;
-	}
-	tlsp_handle_set(draft, tlsp_fd_move_high(pair[0]));
-	return 0;
-
-err:
 	tlsp_fd_close(&pair[0]);
 	tlsp_fd_close(&pair[1]);
-	return -1;
+	return rv;
+}
+
+int
+tlsp_draft_open(struct tlsp_handle *draft, struct tls_error *error)
+{
+	int rv;
+
+	if ((rv = hello(draft, error)) == 1 &&
+	    (rv = hello(draft, error)) == 1) {
+		errno = ECONNRESET;
+		set_answer_error(error);
+		rv = -1;
+	}
+	return rv;
 }
 
 int
