@@ -1,0 +1,151 @@
+#!/bin/bash
+# SPDX-License-Identifier: ISC
+#
+# STARTTLS with a real mail server.
+
+# Functions are called by name.
+# shellcheck disable=SC2317
+# shellcheck source=tests/interop/lib.bash
+. "$(dirname "$0")/lib.bash"
+PATH=$PATH:/usr/sbin
+need dovecot
+libexec=$(dovecot -a 2>/dev/null | sed -n 's/^login_executable = \(.*\)\/.*/\1/p')
+protocols=imap
+[ -x "${libexec:-/usr/lib/dovecot}/pop3-login" ] && protocols='imap pop3'
+
+# server KEY USER: as that user, who must not be root's business.
+server() {
+    local key=$1 user=$2 imap_port pop3_port service
+    local dir=$tmp/$user-$key as=() login internal mail
+
+    mkdir -p "$dir/mail/Maildir"
+    cp "$TEST_CERTS/$key-chain.pem" "$dir/cert.pem"
+    cp "$TEST_CERTS/$key.key" "$dir/key.pem"
+    login=$user internal=$user mail=$user
+    if [ "$user" = root ]; then
+        login=dovenull internal=dovecot mail=nobody
+    elif [ "$(id -u)" -eq 0 ]; then
+        as=(setpriv --reuid "$user" --regid "$(id -g "$user")" --clear-groups)
+    fi
+    if [ "$(id -u)" -eq 0 ]; then
+        chmod 711 "$tmp"
+        chown -R "$mail" "$dir"
+    fi
+    for _ in 1 2 3 4 5; do
+        imap_port=$((20000 + RANDOM)) pop3_port=$((20000 + RANDOM))
+        cat >"$dir/conf" <<END
+protocols = $protocols
+listen = 127.0.0.1
+base_dir = $dir/run
+state_dir = $dir/state
+log_path = $dir/log
+ssl = required
+ssl_cert = <$dir/cert.pem
+ssl_key = <$dir/key.pem
+ssl_min_protocol = TLSv1.2
+default_login_user = $login
+default_internal_user = $internal
+default_internal_group = $(id -gn "$internal")
+first_valid_uid = 1
+mail_location = maildir:$dir/mail/Maildir
+passdb {
+  driver = static
+  args = password=secret
+}
+userdb {
+  driver = static
+  args = uid=$(id -u "$mail") gid=$(id -g "$mail") home=$dir/mail
+}
+service imap-login {
+  chroot =
+  inet_listener imap {
+    port = $imap_port
+  }
+  inet_listener imaps {
+    port = 0
+  }
+}
+service pop3-login {
+  chroot =
+  inet_listener pop3 {
+    port = $pop3_port
+  }
+  inet_listener pop3s {
+    port = 0
+  }
+}
+service anvil {
+  chroot =
+}
+END
+        start "${as[@]}" dovecot -F -c "$dir/conf"
+        wait_for "dovecot to listen" ready_or_gone "$imap_port" "$pid"
+        if ! gone "$pid"; then
+            ports=([0]=$imap_port [1]=$pop3_port)
+            return 0
+        fi
+        # The port was somebody's: another one.
+        wait "$pid"
+    done
+    for service in "$dir/log" "$tmp/$pid.log"; do
+        sed 's/^/# /' "$service"
+    done
+    return 1
+}
+
+ready_or_gone() { # PORT PID
+    gone "$2" || (exec 5<>"/dev/tcp/127.0.0.1/$1") 2>/dev/null
+}
+
+client() { # PROTOCOL PORT VERSION
+    "$EXAMPLES/nc" -v -s "$1" -T "protocols=tlsv$3" \
+        -R "$TEST_CERTS/root.pem" localhost "$2" 2>"$tmp/nc.log" |
+        tr -d '\r' >"$tmp/session"
+    cat "$tmp/session" "$tmp/nc.log"
+    grep -q "TLSv$3" "$tmp/nc.log"
+}
+
+said() { # TEXT...: each in a line of the session
+    local text
+    for text; do
+        grep -q -e "$text" "$tmp/session" || return
+    done
+}
+
+imap() { # VERSION
+    printf 'a login test secret\r\nb select inbox\r\nc logout\r\n' |
+        client imap "${ports[0]}" "$1" &&
+        said '^a OK .*Logged in' '^b OK ' '^c OK '
+}
+
+pop3() { # VERSION
+    printf 'USER test\r\nPASS secret\r\nSTAT\r\nQUIT\r\n' |
+        client pop3 "${ports[1]}" "$1" &&
+        said '^+OK Logged in' '^+OK 0 0' 'Logging out'
+}
+
+users=("$(id -un)")
+[ "$(id -u)" -ne 0 ] || users+=(nobody)
+for user in "${users[@]}"; do
+    for key in rsa ecdsa; do
+        server $key "$user" || { not_ok "dovecot as $user, $key"; continue; }
+        for version in 1.2 1.3; do
+            for protocol in $protocols; do
+                check "STARTTLS, $protocol, $key, TLS $version, as $user" \
+                    "$protocol" $version
+            done
+        done
+        refused "STARTTLS and another name, $key, as $user" \
+            'not present in server certificate' "$EXAMPLES/nc" -s imap \
+            -R "$TEST_CERTS/root.pem" -e elsewhere.test localhost \
+            "${ports[0]}"
+        stop "$pid"
+    done
+done
+
+# Plain text commands before TLS are no way around it.
+httpd ecdsa
+refused "STARTTLS and a server that is none" '' "$EXAMPLES/nc" -s imap -w 5 \
+    -R "$TEST_CERTS/root.pem" localhost "$port"
+
+done_testing
