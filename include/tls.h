@@ -29,53 +29,53 @@
 extern "C" {
 #endif
 
-#define TLS_API	20200120
+#define TLS_API		      20200120
 
-#define TLS_PROTOCOL_TLSv1_0	(1 << 1)
-#define TLS_PROTOCOL_TLSv1_1	(1 << 2)
-#define TLS_PROTOCOL_TLSv1_2	(1 << 3)
-#define TLS_PROTOCOL_TLSv1_3	(1 << 4)
+#define TLS_PROTOCOL_TLSv1_0  (1 << 1)
+#define TLS_PROTOCOL_TLSv1_1  (1 << 2)
+#define TLS_PROTOCOL_TLSv1_2  (1 << 3)
+#define TLS_PROTOCOL_TLSv1_3  (1 << 4)
 
-#define TLS_PROTOCOL_TLSv1 (TLS_PROTOCOL_TLSv1_2 | TLS_PROTOCOL_TLSv1_3)
-#define TLS_PROTOCOLS_ALL TLS_PROTOCOL_TLSv1
+#define TLS_PROTOCOL_TLSv1    (TLS_PROTOCOL_TLSv1_2 | TLS_PROTOCOL_TLSv1_3)
+#define TLS_PROTOCOLS_ALL     TLS_PROTOCOL_TLSv1
 #define TLS_PROTOCOLS_DEFAULT (TLS_PROTOCOL_TLSv1_2 | TLS_PROTOCOL_TLSv1_3)
 
-#define TLS_WANT_POLLIN		-2
-#define TLS_WANT_POLLOUT	-3
+#define TLS_WANT_POLLIN	      -2
+#define TLS_WANT_POLLOUT      -3
 
 /* tls_error_code() and tls_config_error_code() */
-#define TLS_ERROR_UNKNOWN		0x0000
-#define TLS_ERROR_OUT_OF_MEMORY		0x1000
-#define TLS_ERROR_INVALID_CONTEXT	0x2000
-#define TLS_ERROR_INVALID_ARGUMENT	0x2001
+#define TLS_ERROR_UNKNOWN	   0x0000
+#define TLS_ERROR_OUT_OF_MEMORY	   0x1000
+#define TLS_ERROR_INVALID_CONTEXT  0x2000
+#define TLS_ERROR_INVALID_ARGUMENT 0x2001
 
 /* OCSPResponseStatus of RFC 6960 section 4.2.1, numbered as libtls does */
 #define TLS_OCSP_RESPONSE_SUCCESSFUL	0
 #define TLS_OCSP_RESPONSE_MALFORMED	1
-#define TLS_OCSP_RESPONSE_INTERNALERROR	2
+#define TLS_OCSP_RESPONSE_INTERNALERROR 2
 #define TLS_OCSP_RESPONSE_TRYLATER	3
 #define TLS_OCSP_RESPONSE_SIGREQUIRED	4
 #define TLS_OCSP_RESPONSE_UNAUTHORIZED	5
 
 /* RFC 6960 section 2.2 */
-#define TLS_OCSP_CERT_GOOD	0
-#define TLS_OCSP_CERT_REVOKED	1
-#define TLS_OCSP_CERT_UNKNOWN	2
+#define TLS_OCSP_CERT_GOOD    0
+#define TLS_OCSP_CERT_REVOKED 1
+#define TLS_OCSP_CERT_UNKNOWN 2
 
 /* RFC 5280 section 5.3.1 */
-#define TLS_CRL_REASON_UNSPECIFIED		0
-#define TLS_CRL_REASON_KEY_COMPROMISE		1
-#define TLS_CRL_REASON_CA_COMPROMISE		2
-#define TLS_CRL_REASON_AFFILIATION_CHANGED	3
-#define TLS_CRL_REASON_SUPERSEDED		4
-#define TLS_CRL_REASON_CESSATION_OF_OPERATION	5
-#define TLS_CRL_REASON_CERTIFICATE_HOLD		6
-#define TLS_CRL_REASON_REMOVE_FROM_CRL		8
-#define TLS_CRL_REASON_PRIVILEGE_WITHDRAWN	9
-#define TLS_CRL_REASON_AA_COMPROMISE		10
+#define TLS_CRL_REASON_UNSPECIFIED	      0
+#define TLS_CRL_REASON_KEY_COMPROMISE	      1
+#define TLS_CRL_REASON_CA_COMPROMISE	      2
+#define TLS_CRL_REASON_AFFILIATION_CHANGED    3
+#define TLS_CRL_REASON_SUPERSEDED	      4
+#define TLS_CRL_REASON_CESSATION_OF_OPERATION 5
+#define TLS_CRL_REASON_CERTIFICATE_HOLD	      6
+#define TLS_CRL_REASON_REMOVE_FROM_CRL	      8
+#define TLS_CRL_REASON_PRIVILEGE_WITHDRAWN    9
+#define TLS_CRL_REASON_AA_COMPROMISE	      10
 
-#define TLS_MAX_SESSION_ID_LENGTH	32
-#define TLS_TICKET_KEY_SIZE		48
+#define TLS_MAX_SESSION_ID_LENGTH	      32
+#define TLS_TICKET_KEY_SIZE		      48
 
 struct tls;
 struct tls_config;
@@ -84,8 +84,8 @@ struct tls_config;
  * Return the number of bytes moved, 0 for the end of the transport,
  * TLS_WANT_POLLIN, TLS_WANT_POLLOUT, or -1 for an error.
  */
-typedef ssize_t (*tls_read_cb)(struct tls *_ctx, void *_buf, size_t _buflen,
-    void *_cb_arg);
+typedef ssize_t (
+    *tls_read_cb)(struct tls *_ctx, void *_buf, size_t _buflen, void *_cb_arg);
 typedef ssize_t (*tls_write_cb)(struct tls *_ctx, const void *_buf,
     size_t _buflen, void *_cb_arg);
 
@@ -109,9 +109,8 @@ const char *tls_default_ca_cert_file(void);
 
 int tls_config_add_keypair_file(struct tls_config *_config,
     const char *_cert_file, const char *_key_file);
-int tls_config_add_keypair_mem(struct tls_config *_config,
-    const uint8_t *_cert, size_t _cert_len, const uint8_t *_key,
-    size_t _key_len);
+int tls_config_add_keypair_mem(struct tls_config *_config, const uint8_t *_cert,
+    size_t _cert_len, const uint8_t *_key, size_t _key_len);
 int tls_config_add_keypair_ocsp_file(struct tls_config *_config,
     const char *_cert_file, const char *_key_file,
     const char *_ocsp_staple_file);
@@ -135,16 +134,14 @@ int tls_config_set_crl_mem(struct tls_config *_config, const uint8_t *_crl,
     size_t _len);
 int tls_config_set_dheparams(struct tls_config *_config, const char *_params);
 int tls_config_set_ecdhecurve(struct tls_config *_config, const char *_curve);
-int tls_config_set_ecdhecurves(struct tls_config *_config,
-    const char *_curves);
+int tls_config_set_ecdhecurves(struct tls_config *_config, const char *_curves);
 int tls_config_set_key_file(struct tls_config *_config, const char *_key_file);
 int tls_config_set_key_mem(struct tls_config *_config, const uint8_t *_key,
     size_t _len);
 int tls_config_set_keypair_file(struct tls_config *_config,
     const char *_cert_file, const char *_key_file);
-int tls_config_set_keypair_mem(struct tls_config *_config,
-    const uint8_t *_cert, size_t _cert_len, const uint8_t *_key,
-    size_t _key_len);
+int tls_config_set_keypair_mem(struct tls_config *_config, const uint8_t *_cert,
+    size_t _cert_len, const uint8_t *_key, size_t _key_len);
 int tls_config_set_keypair_ocsp_file(struct tls_config *_config,
     const char *_cert_file, const char *_key_file, const char *_staple_file);
 int tls_config_set_keypair_ocsp_mem(struct tls_config *_config,
@@ -158,10 +155,8 @@ int tls_config_set_protocols(struct tls_config *_config, uint32_t _protocols);
 int tls_config_set_session_fd(struct tls_config *_config, int _session_fd);
 int tls_config_set_session_id(struct tls_config *_config,
     const unsigned char *_session_id, size_t _len);
-int tls_config_set_session_lifetime(struct tls_config *_config,
-    int _lifetime);
-int tls_config_set_verify_depth(struct tls_config *_config,
-    int _verify_depth);
+int tls_config_set_session_lifetime(struct tls_config *_config, int _lifetime);
+int tls_config_set_verify_depth(struct tls_config *_config, int _verify_depth);
 int tls_config_parse_protocols(uint32_t *_protocols, const char *_protostr);
 
 void tls_config_prefer_ciphers_client(struct tls_config *_config);
@@ -194,8 +189,8 @@ void tls_free(struct tls *_ctx);
 int tls_accept_fds(struct tls *_ctx, struct tls **_cctx, int _fd_read,
     int _fd_write);
 int tls_accept_socket(struct tls *_ctx, struct tls **_cctx, int _socket);
-int tls_accept_cbs(struct tls *_ctx, struct tls **_cctx,
-    tls_read_cb _read_cb, tls_write_cb _write_cb, void *_cb_arg);
+int tls_accept_cbs(struct tls *_ctx, struct tls **_cctx, tls_read_cb _read_cb,
+    tls_write_cb _write_cb, void *_cb_arg);
 int tls_connect(struct tls *_ctx, const char *_host, const char *_port);
 int tls_connect_fds(struct tls *_ctx, int _fd_read, int _fd_write,
     const char *_servername);
@@ -230,8 +225,8 @@ const char *tls_conn_version(struct tls *_ctx);
 uint8_t *tls_load_file(const char *_file, size_t *_len, char *_password);
 void tls_unload_file(uint8_t *_buf, size_t _len);
 
-int tls_ocsp_process_response(struct tls *_ctx,
-    const unsigned char *_response, size_t _size);
+int tls_ocsp_process_response(struct tls *_ctx, const unsigned char *_response,
+    size_t _size);
 int tls_peer_ocsp_cert_status(struct tls *_ctx);
 int tls_peer_ocsp_crl_reason(struct tls *_ctx);
 time_t tls_peer_ocsp_next_update(struct tls *_ctx);
