@@ -92,7 +92,7 @@ for key in rsa ecdsa; do
         ':irc.test 001 tester :Hi\r\n:irc.test NOTICE tester :Welcome here\r\n' >&4
     keys=$'/quit see you\r' wait='Welcome here' where=$tmp/screen
     check "catgirl talks to a server, $key" irc
-    check "catgirl registers" grep -q 'NICK :tester' "$tmp/server.log"
+    check "catgirl registers" grep -q 'NICK :*tester' "$tmp/server.log"
     check "catgirl quits" grep -q 'QUIT :see you' "$tmp/server.log"
     stop "$pid"
 done

@@ -13,6 +13,48 @@ libexec=$(dovecot -a 2>/dev/null | sed -n 's/^login_executable = \(.*\)\/.*/\1/p
 protocols=imap
 [ -x "${libexec:-/usr/lib/dovecot}/pop3-login" ] && protocols='imap pop3'
 
+# What Dovecot 2.4 names anew, with server's variables; its version has to be
+# the first setting.
+version_settings() {
+    case $(dovecot --version) in
+    2.[0-3].*)
+        cat <<END
+ssl_cert = <$dir/cert.pem
+ssl_key = <$dir/key.pem
+mail_location = maildir:$dir/mail/Maildir
+passdb {
+  driver = static
+  args = password=secret
+}
+userdb {
+  driver = static
+  args = uid=$(id -u "$mail") gid=$(id -g "$mail") home=$dir/mail
+}
+END
+        ;;
+    *)
+        cat <<END
+dovecot_config_version = 2.4.0
+dovecot_storage_version = 2.4.0
+ssl_server_cert_file = $dir/cert.pem
+ssl_server_key_file = $dir/key.pem
+mail_driver = maildir
+mail_path = $dir/mail/Maildir
+passdb static {
+  passdb_static_password = secret
+}
+userdb static {
+  fields {
+    uid = $(id -u "$mail")
+    gid = $(id -g "$mail")
+    home = $dir/mail
+  }
+}
+END
+        ;;
+    esac
+}
+
 # server KEY USER: as that user, who must not be root's business.
 server() {
     local key=$1 user=$2 imap_port pop3_port service
@@ -33,29 +75,20 @@ server() {
     fi
     for _ in 1 2 3 4 5; do
         imap_port=$((20000 + RANDOM)) pop3_port=$((20000 + RANDOM))
-        cat >"$dir/conf" <<END
+        {
+            version_settings
+            cat <<END
 protocols = $protocols
 listen = 127.0.0.1
 base_dir = $dir/run
 state_dir = $dir/state
 log_path = $dir/log
 ssl = required
-ssl_cert = <$dir/cert.pem
-ssl_key = <$dir/key.pem
 ssl_min_protocol = TLSv1.2
 default_login_user = $login
 default_internal_user = $internal
 default_internal_group = $(id -gn "$internal")
 first_valid_uid = 1
-mail_location = maildir:$dir/mail/Maildir
-passdb {
-  driver = static
-  args = password=secret
-}
-userdb {
-  driver = static
-  args = uid=$(id -u "$mail") gid=$(id -g "$mail") home=$dir/mail
-}
 service imap-login {
   chroot =
   inet_listener imap {
@@ -78,6 +111,7 @@ service anvil {
   chroot =
 }
 END
+        } >"$dir/conf"
         start "${as[@]}" dovecot -F -c "$dir/conf"
         wait_for "dovecot to listen" ready_or_gone "$imap_port" "$pid"
         if ! gone "$pid"; then
