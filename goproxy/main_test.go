@@ -230,7 +230,10 @@ func (p *proxy) server(kp *testcert.Pair, s *wire.Settings) *channel.Conn {
 	defer d.Close()
 	slot := p.addKey(d, kp.KeyPEM)
 	if s == nil {
-		s = &wire.Settings{Role: wire.RoleServer, Protocols: protocols}
+		s = &wire.Settings{
+			Role: wire.RoleServer, Protocols: protocols,
+			Ciphers: testcert.Ciphers, Groups: testcert.Groups,
+		}
 	}
 	c, text := p.commit(d, s, &wire.Keypair{Slot: slot, Certificate: kp.CertPEM})
 	if text != "" {
@@ -572,7 +575,10 @@ func TestMutual(t *testing.T) {
 		for _, kind := range []string{"rsa", "p256", "ed25519"} {
 			kp := testcert.New(t, testcert.Options{Kind: kind, Parent: ca, Names: []string{"localhost"}})
 			settings := func(role, verify uint8) *wire.Settings {
-				return &wire.Settings{Role: role, Protocols: bits, VerifyClient: verify, VerifyDepth: 6, CA: ca.CertPEM}
+				return &wire.Settings{
+					Role: role, Protocols: bits, VerifyClient: verify, VerifyDepth: 6, CA: ca.CertPEM,
+					Ciphers: testcert.Ciphers, Groups: testcert.Groups,
+				}
 			}
 			server := p.server(kp, settings(wire.RoleServer, wire.ClientCertRequired))
 			client := p.server(kp, settings(wire.RoleClient, wire.ClientCertNone))
@@ -655,8 +661,8 @@ func TestWrongStart(t *testing.T) {
 		name string
 		send func(c *channel.Conn) error
 	}{
-		{"three descriptors", func(c *channel.Conn) error { return c.Send(&wire.Start{}, 0, 1, 2) }},
-		{"flags", func(c *channel.Conn) error { return c.Send(&wire.Start{Verify: 8}, 0, 1) }},
+		{"session file on a server", func(c *channel.Conn) error { return c.Send(&wire.Start{}, 0, 1, 2) }},
+		{"flags", func(c *channel.Conn) error { return c.Send(&wire.Start{Verify: 16}, 0, 1) }},
 		{"name on a server", func(c *channel.Conn) error { return c.Send(&wire.Start{Servername: "a"}, 0, 1) }},
 		{"other message", func(c *channel.Conn) error { return c.Send(&wire.Drain{}) }},
 		{"no descriptor", func(c *channel.Conn) error { return c.Send(&wire.Status{}) }},

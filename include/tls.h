@@ -2,8 +2,8 @@
 /* Copyright (c) 2026 The libtls-proxy authors */
 
 /*
- * The interface of LibreSSL's libtls, served by goproxy(8). Each function is
- * described in LibreSSL's manual and, where this implementation differs, in
+ * The interface of LibreSSL's libtls, served by goproxy(8). Each function has
+ * its manual page; where this implementation differs from LibreSSL is in
  * libtls-proxy(7).
  *
  * Conventions: functions that return int give 0 or -1 and those that return a

@@ -190,7 +190,8 @@ tlsp_channel_recv(int fd, void *buf, size_t size, int *fds, size_t *nfds,
 	struct iovec iov = { .iov_base = buf, .iov_len = size };
 	struct msghdr msg = { .msg_iov = &iov, .msg_iovlen = 1 };
 	struct cmsghdr *cmsg;
-	int received[TLSP_WIRE_FDS_MAX];
+	/* Alignment may make room for one more than was meant. */
+	int received[sizeof(control.buf) / sizeof(int)];
 	size_t room = *nfds, count = 0;
 	ssize_t n;
 
@@ -221,19 +222,15 @@ tlsp_channel_recv(int fd, void *buf, size_t size, int *fds, size_t *nfds,
 }
 
 int
-tlsp_channel_reply(int fd, unsigned int number, void *message,
-    uint8_t buf[TLSP_REPLY_MAX], int *fds, size_t *nfds, unsigned int *version,
-    tlsp_deadline deadline)
+tlsp_channel_reply(int fd, unsigned int number, void *message, uint8_t *buf,
+    size_t size, unsigned int *version, tlsp_deadline deadline)
 {
 	unsigned int seen;
 	size_t none = 0;
 	ssize_t n;
 	int ready;
 
-	if (version != NULL)
-		*version = 0;
-	if (nfds == NULL)
-		nfds = &none;
+	*version = 0;
 	ready = tlsp_wait(fd, POLLIN, deadline);
 	if (ready == -1)
 		return -1;
@@ -241,25 +238,18 @@ tlsp_channel_reply(int fd, unsigned int number, void *message,
 		errno = ETIMEDOUT;
 		return -1;
 	}
-	n = tlsp_channel_recv(fd, buf, TLSP_REPLY_MAX, fds, nfds, MSG_DONTWAIT);
+	n = tlsp_channel_recv(fd, buf, size, NULL, &none, MSG_DONTWAIT);
 	if (n == -1)
 		return -1;
 	if (n == 0) {
 		errno = ECONNRESET;
-		goto err;
+		return -1;
 	}
-	if (version != NULL &&
-	    tlsp_wire_header(buf, (size_t)n, version, &seen) == -1)
+	if (tlsp_wire_header(buf, (size_t)n, version, &seen) == -1)
 		*version = 0;
-	if (tlsp_wire_decode(buf, (size_t)n, *nfds, number, message) == -1) {
+	if (tlsp_wire_decode(buf, (size_t)n, 0, number, message) == -1) {
 		errno = EPROTO;
-		goto err;
+		return -1;
 	}
 	return 0;
-
-err:
-	if (*nfds > 0)
-		tlsp_fds_close(fds, *nfds);
-	*nfds = 0;
-	return -1;
 }

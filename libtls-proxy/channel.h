@@ -32,7 +32,7 @@ struct tlsp_handle {
 /* A moment of the monotonic clock, in milliseconds. */
 typedef int64_t tlsp_deadline;
 
-#define TLSP_REPLY_MAX 8192 /* bytes in a reply */
+#define TLSP_REPLY_MAX 8192 /* bytes in most replies */
 
 /* Takes fd over. */
 void tlsp_handle_set(struct tlsp_handle *handle, int fd);
@@ -77,15 +77,14 @@ ssize_t tlsp_channel_recv(int fd, void *buf, size_t size, int *fds,
     size_t *nfds, int flags);
 
 /*
- * Waits for one reply with this number and at most *nfds descriptors. Strings
- * of *message point into buf. Returns 0, or -1 with errno: ETIMEDOUT,
+ * Waits for one reply with this number, which comes without descriptors.
+ * Strings of *message point into buf. Returns 0, or -1 with errno: ETIMEDOUT,
  * ECONNRESET where the other side has gone without an answer, EPROTO for
- * anything but that reply. *version, if not NULL, is the version in the
- * message's header wherever one was received, else 0.
+ * anything but that reply. *version is the version in the message's header
+ * wherever one was received, else 0.
  */
-int tlsp_channel_reply(int fd, unsigned int number, void *message,
-    uint8_t buf[TLSP_REPLY_MAX], int *fds, size_t *nfds, unsigned int *version,
-    tlsp_deadline deadline);
+int tlsp_channel_reply(int fd, unsigned int number, void *message, uint8_t *buf,
+    size_t size, unsigned int *version, tlsp_deadline deadline);
 
 void tlsp_fds_close(const int *fds, size_t nfds);
 

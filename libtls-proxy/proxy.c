@@ -182,14 +182,17 @@ send_message(int fd, unsigned int number, const void *message, const int *fds,
 {
 	uint8_t buf[4096];
 	size_t len;
+	int rv;
 
 	len = tlsp_wire_encode(buf, sizeof(buf), number, message);
 	if (len == 0 || len > sizeof(buf)) {
 		errno = EMSGSIZE;
 		return -1;
 	}
-	return tlsp_channel_send(fd, buf, len, fds, nfds,
+	rv = tlsp_channel_send(fd, buf, len, fds, nfds,
 	    tlsp_deadline_in(SEND_TIMEOUT_MS));
+	tls_wipe(buf, len); /* it may have been a password */
+	return rv;
 }
 
 static void
@@ -201,6 +204,49 @@ set_answer_error(struct tls_error *error)
 		tls_error_set(error, 0, 0, "goproxy has ended unexpectedly");
 	else
 		tls_error_set(error, 0, errno, "failed to reach goproxy");
+}
+
+/*
+ * Sends a request with descriptors and, as the last of them, a reply channel,
+ * and waits for the reply. Returns 0, or -1 with errno as
+ * tlsp_channel_reply().
+ */
+static int
+request(int fd, unsigned int number, const void *message, const int *fds,
+    size_t nfds, void *reply, uint8_t *buf, size_t size, int timeout)
+{
+	int all[TLSP_WIRE_FDS_MAX];
+	int pair[2] = { -1, -1 };
+	unsigned int version;
+	int rv = -1;
+
+	if (tlsp_channel_pair(SOCK_SEQPACKET, pair) == -1)
+		return -1;
+	if (nfds > 0)
+		memcpy(all, fds, nfds * sizeof(*fds));
+	all[nfds] = pair[1];
+	if (send_message(fd, number, message, all, nfds + 1) == -1)
+		goto err;
+	/* Where goproxy dies the channel ends instead. */
+	tlsp_fd_close(&pair[1]);
+	rv = tlsp_channel_reply(pair[0], number | 0x80, reply, buf, size,
+	    &version, tlsp_deadline_in(timeout));
+
+err:
+	tlsp_fd_close(&pair[0]);
+	tlsp_fd_close(&pair[1]);
+	return rv;
+}
+
+/* Returns -1 with *error set where the reply has an error. */
+static int
+set_reply_error(struct tls_error *error, const struct tlsp_string *text)
+{
+	if (text->len == 0)
+		return 0;
+	tls_error_set(error, 0, 0, "%.*s", (int)text->len,
+	    (const char *)text->data);
+	return -1;
 }
 
 /* The control channel, of a goproxy that is started if there is none. */
@@ -253,7 +299,7 @@ hello(struct tlsp_handle *draft, struct tls_error *error)
 	if (rv == 0) {
 		tlsp_fd_close(&pair[1]);
 		rv = tlsp_channel_reply(pair[0], TLSP_HELLO_REPLY, &reply, buf,
-		    NULL, NULL, &version, tlsp_deadline_in(ANSWER_TIMEOUT_MS));
+		    sizeof(buf), &version, tlsp_deadline_in(ANSWER_TIMEOUT_MS));
 	}
 	if (rv == 0) {
 		tlsp_handle_set(draft, tlsp_fd_move_high(pair[0]));
@@ -301,39 +347,63 @@ tlsp_draft_add_key(const struct tlsp_handle *draft, int key_fd, uint32_t *slot,
 	struct tlsp_add_key add_key = { 0 };
 	struct tlsp_add_key_reply reply;
 	uint8_t buf[TLSP_REPLY_MAX];
-	int pair[2] = { -1, -1 };
-	int fds[2];
-	int rv = -1;
 
-	if (tlsp_channel_pair(SOCK_SEQPACKET, pair) == -1) {
-		tls_error_set(error, 0, errno,
-		    "failed to create a channel to goproxy");
+	if (request(tlsp_handle_fd(draft), TLSP_ADD_KEY, &add_key, &key_fd, 1,
+		&reply, buf, sizeof(buf), ANSWER_TIMEOUT_MS) == -1) {
+		set_answer_error(error);
 		return -1;
 	}
-	fds[0] = key_fd;
-	fds[1] = pair[1];
-	if (send_message(tlsp_handle_fd(draft), TLSP_ADD_KEY, &add_key, fds,
-		2) == -1) {
-		set_answer_error(error);
-		goto err;
-	}
-	tlsp_fd_close(&pair[1]);
-	if (tlsp_channel_reply(pair[0], TLSP_ADD_KEY_REPLY, &reply, buf, NULL,
-		NULL, NULL, tlsp_deadline_in(ANSWER_TIMEOUT_MS)) == -1) {
-		set_answer_error(error);
-		goto err;
-	}
-	if (reply.error.len > 0) {
-		tls_error_set(error, 0, 0, "%.*s", (int)reply.error.len,
-		    (const char *)reply.error.data);
-		goto err;
-	}
+	if (set_reply_error(error, &reply.error) == -1)
+		return -1;
 	*slot = reply.slot;
-	rv = 0;
+	return 0;
+}
+
+int
+tlsp_draft_check_cert(const struct tlsp_handle *draft, int cert_fd,
+    struct tls_error *error)
+{
+	struct tlsp_check_cert check_cert = { 0 };
+	struct tlsp_check_cert_reply reply;
+	uint8_t buf[TLSP_REPLY_MAX];
+
+	if (request(tlsp_handle_fd(draft), TLSP_CHECK_CERT, &check_cert,
+		&cert_fd, 1, &reply, buf, sizeof(buf),
+		ANSWER_TIMEOUT_MS) == -1) {
+		set_answer_error(error);
+		return -1;
+	}
+	return set_reply_error(error, &reply.error);
+}
+
+int
+tlsp_draft_decrypt_key(const struct tlsp_handle *draft, int key_fd,
+    const char *password, uint8_t **key, size_t *len, struct tls_error *error)
+{
+	struct tlsp_decrypt_key decrypt_key = { tlsp_string(password), 0 };
+	struct tlsp_decrypt_key_reply reply;
+	uint8_t *buf;
+	int rv = -1;
+
+	if ((buf = malloc(TLSP_WIRE_MESSAGE_MAX)) == NULL) {
+		tls_error_set(error, TLS_ERROR_OUT_OF_MEMORY, 0,
+		    "out of memory");
+		return -1;
+	}
+	if (request(tlsp_handle_fd(draft), TLSP_DECRYPT_KEY, &decrypt_key,
+		&key_fd, 1, &reply, buf, TLSP_WIRE_MESSAGE_MAX,
+		ANSWER_TIMEOUT_MS) == -1) {
+		set_answer_error(error);
+		goto err;
+	}
+	if (set_reply_error(error, &reply.error) == -1)
+		goto err;
+	*key = NULL;
+	rv = tls_set_mem(key, len, reply.key.data, reply.key.len);
 
 err:
-	tlsp_fd_close(&pair[0]);
-	tlsp_fd_close(&pair[1]);
+	tls_wipe(buf, TLSP_WIRE_MESSAGE_MAX);
+	free(buf);
 	return rv;
 }
 
@@ -358,6 +428,7 @@ tlsp_draft_commit(const struct tlsp_handle *draft, const uint8_t *document,
 	uint8_t buf[TLSP_REPLY_MAX];
 	int pair[2] = { -1, -1 };
 	int fds[2] = { -1, -1 };
+	unsigned int version;
 
 	channel = calloc(1, sizeof(*channel));
 	if (channel == NULL) {
@@ -379,16 +450,14 @@ tlsp_draft_commit(const struct tlsp_handle *draft, const uint8_t *document,
 	}
 	tlsp_fd_close(&fds[0]);
 	tlsp_fd_close(&pair[1]);
-	if (tlsp_channel_reply(pair[0], TLSP_COMMIT_REPLY, &reply, buf, NULL,
-		NULL, NULL, tlsp_deadline_in(COMMIT_TIMEOUT_MS)) == -1) {
+	if (tlsp_channel_reply(pair[0], TLSP_COMMIT_REPLY, &reply, buf,
+		sizeof(buf), &version,
+		tlsp_deadline_in(COMMIT_TIMEOUT_MS)) == -1) {
 		set_answer_error(error);
 		goto err;
 	}
-	if (reply.error.len > 0) {
-		tls_error_set(error, 0, 0, "%.*s", (int)reply.error.len,
-		    (const char *)reply.error.data);
+	if (set_reply_error(error, &reply.error) == -1)
 		goto err;
-	}
 	tlsp_handle_set(&channel->handle, tlsp_fd_move_high(pair[0]));
 	pthread_mutex_init(&channel->mutex, NULL);
 	channel->refcount = 1;
@@ -400,6 +469,26 @@ err:
 	tlsp_fd_close(&pair[1]);
 	free(channel);
 	return NULL;
+}
+
+int
+tlsp_config_channel_update(const struct tlsp_config_channel *channel,
+    const uint8_t *document, size_t len, struct tls_error *error)
+{
+	struct tlsp_update update = { 0 };
+	int fd, rv;
+
+	if ((fd = tlsp_memory_fd(document, len)) == -1) {
+		tls_error_set(error, 0, errno,
+		    "failed to create a channel to goproxy");
+		return -1;
+	}
+	rv = send_message(tlsp_handle_fd(&channel->handle), TLSP_UPDATE,
+	    &update, &fd, 1);
+	if (rv == -1)
+		set_answer_error(error);
+	tlsp_fd_close(&fd);
+	return rv;
 }
 
 int
@@ -456,33 +545,41 @@ enum tlsp_ending
 tlsp_connection_status(const struct tlsp_config_channel *channel,
     uint64_t connection, int limit_ms, char **text)
 {
-	enum tlsp_ending ending = TLSP_ENDING_UNKNOWN;
 	struct tlsp_status status = { .connection = connection };
 	struct tlsp_status_reply reply;
 	uint8_t buf[TLSP_REPLY_MAX];
-	int pair[2] = { -1, -1 };
 
 	*text = NULL;
-	if (tlsp_channel_pair(SOCK_SEQPACKET, pair) == -1)
+	if (request(tlsp_handle_fd(&channel->handle), TLSP_STATUS, &status,
+		NULL, 0, &reply, buf, sizeof(buf), limit_ms) == -1 ||
+	    reply.ending > TLSP_ENDING_FAILED)
 		return TLSP_ENDING_UNKNOWN;
-	if (send_message(tlsp_handle_fd(&channel->handle), TLSP_STATUS, &status,
-		&pair[1], 1) == -1)
-		goto err;
-	tlsp_fd_close(&pair[1]);
-	if (tlsp_channel_reply(pair[0], TLSP_STATUS_REPLY, &reply, buf, NULL,
-		NULL, NULL, tlsp_deadline_in(limit_ms)) == -1)
-		goto err;
-	if (reply.ending > TLSP_ENDING_FAILED)
-		goto err;
 	if (reply.error.len > 0) {
 		*text = strndup(reply.error.data, reply.error.len);
 		if (*text == NULL)
-			goto err;
+			return TLSP_ENDING_UNKNOWN;
 	}
-	ending = (enum tlsp_ending)reply.ending;
+	return (enum tlsp_ending)reply.ending;
+}
 
-err:
-	tlsp_fd_close(&pair[0]);
-	tlsp_fd_close(&pair[1]);
-	return ending;
+int
+tlsp_connection_ocsp(const struct tlsp_config_channel *channel,
+    uint64_t connection, const void *response, size_t len,
+    struct tlsp_ocsp_reply *reply, uint8_t buf[TLSP_REPLY_MAX],
+    struct tls_error *error)
+{
+	struct tlsp_ocsp ocsp = { .connection = connection };
+	int fd, rv;
+
+	if ((fd = tlsp_memory_fd(response, len)) == -1) {
+		tls_error_set(error, 0, errno,
+		    "failed to create a channel to goproxy");
+		return -1;
+	}
+	rv = request(tlsp_handle_fd(&channel->handle), TLSP_OCSP, &ocsp, &fd, 1,
+	    reply, buf, TLSP_REPLY_MAX, ANSWER_TIMEOUT_MS);
+	if (rv == -1)
+		set_answer_error(error);
+	tlsp_fd_close(&fd);
+	return rv;
 }

@@ -32,9 +32,19 @@ int tlsp_draft_alive(const struct tlsp_handle *draft);
 /* Hands a private key's descriptor over; the caller still owns it. */
 int tlsp_draft_add_key(const struct tlsp_handle *draft, int key_fd,
     uint32_t *slot, struct tls_error *error);
+/* Whether the certificates in the descriptor can be used. */
+int tlsp_draft_check_cert(const struct tlsp_handle *draft, int cert_fd,
+    struct tls_error *error);
+/* Decrypts a private key; *key, PKCS#8 in PEM, is from malloc(3). */
+int tlsp_draft_decrypt_key(const struct tlsp_handle *draft, int key_fd,
+    const char *password, uint8_t **key, size_t *len, struct tls_error *error);
 void tlsp_draft_drop_key(const struct tlsp_handle *draft, uint32_t slot);
 /* Commits the document; returns a channel with one reference, or NULL. */
 struct tlsp_config_channel *tlsp_draft_commit(const struct tlsp_handle *draft,
+    const uint8_t *document, size_t len, struct tls_error *error);
+
+/* Replaces the staples and ticket keys of a committed configuration. */
+int tlsp_config_channel_update(const struct tlsp_config_channel *channel,
     const uint8_t *document, size_t len, struct tls_error *error);
 
 /* A descriptor from which the bytes can be read, for a draft; -1 with errno. */
@@ -56,5 +66,14 @@ int tlsp_connection_start(const struct tlsp_config_channel *channel,
 enum tlsp_ending tlsp_connection_status(
     const struct tlsp_config_channel *channel, uint64_t connection,
     int limit_ms, char **text);
+
+/*
+ * Has an OCSP response about the connection's peer verified. The reply's
+ * strings point into buf; its error is the caller's to look at.
+ */
+int tlsp_connection_ocsp(const struct tlsp_config_channel *channel,
+    uint64_t connection, const void *response, size_t len,
+    struct tlsp_ocsp_reply *reply, uint8_t buf[TLSP_REPLY_MAX],
+    struct tls_error *error);
 
 #endif

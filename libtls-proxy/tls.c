@@ -108,32 +108,44 @@ tls_new(uint32_t flags)
 	return ctx;
 }
 
+/* Lets go of the configuration and its channel. */
+static void
+forget_config(struct tls *ctx)
+{
+	if ((ctx->flags & TLS_SERVER) != 0 && ctx->config != NULL)
+		tls_config_remove_server(ctx->config, ctx);
+	tlsp_config_channel_unref(ctx->channel);
+	ctx->channel = NULL;
+	tls_config_free(ctx->config);
+	ctx->config = NULL;
+}
+
 int
 tls_configure(struct tls *ctx, struct tls_config *config)
 {
-	struct tlsp_config_channel *channel;
+	struct tlsp_config_channel *channel = NULL;
 	int rv = 0;
 
 	if (config == NULL && (config = tls_config_default()) == NULL) {
 		tls_set_errorx(ctx, TLS_ERROR_OUT_OF_MEMORY, "out of memory");
 		return -1;
 	}
-	tls_config_ref(config);
 	if ((ctx->flags & TLS_SERVER) != 0) {
 		channel =
 		    tls_config_commit(config, TLSP_ROLE_SERVER, &ctx->error);
-		if (channel == NULL && ctx->channel != NULL) {
+		if (channel == NULL) {
 			/* A live server goes on with what it had. */
-			tls_config_free(config);
-			return -1;
-		}
-		tlsp_config_channel_unref(ctx->channel);
-		ctx->channel = channel;
-		if (channel == NULL)
+			if (ctx->channel != NULL)
+				return -1;
 			rv = -1;
+		}
 	}
-	tls_config_free(ctx->config);
+	tls_config_ref(config);
+	forget_config(ctx);
 	ctx->config = config;
+	ctx->channel = channel;
+	if (channel != NULL)
+		tls_config_add_server(config, ctx);
 	return rv;
 }
 
@@ -170,10 +182,7 @@ void
 tls_reset(struct tls *ctx)
 {
 	connection_clear(ctx);
-	tlsp_config_channel_unref(ctx->channel);
-	ctx->channel = NULL;
-	tls_config_free(ctx->config);
-	ctx->config = NULL;
+	forget_config(ctx);
 	free(ctx->servername);
 	ctx->servername = NULL;
 	tls_error_clear(&ctx->error);
@@ -239,9 +248,11 @@ tls_start(struct tls *ctx, int fd_read, int fd_write)
 {
 	struct tlsp_start start = { 0 };
 	int in[2] = { -1, -1 }, out[2] = { -1, -1 };
-	int fds[4], rv = -1;
+	int fds[5], rv = -1;
 	size_t nfds = 0;
 	int one = fd_read == fd_write;
+	int session_fd = -1;
+	struct stat sb;
 
 	connection_clear(ctx);
 	if (fcntl(fd_read, F_GETFD) == -1 || fcntl(fd_write, F_GETFD) == -1) {
@@ -249,6 +260,11 @@ tls_start(struct tls *ctx, int fd_read, int fd_write)
 		    "invalid file descriptors");
 		return -1;
 	}
+	if ((ctx->flags & TLS_CLIENT) != 0)
+		session_fd = ctx->config->session_fd;
+	if (session_fd != -1 &&
+	    tls_config_check_session_fd(session_fd, &sb, &ctx->error) == -1)
+		return -1;
 	if (tlsp_channel_pair(SOCK_STREAM, in) == -1 ||
 	    (!one && tlsp_channel_pair(SOCK_STREAM, out) == -1)) {
 		tls_set_error(ctx, TLS_ERROR_UNKNOWN,
@@ -264,6 +280,8 @@ tls_start(struct tls *ctx, int fd_read, int fd_write)
 	fds[nfds++] = in[1];
 	if (!one)
 		fds[nfds++] = out[1];
+	if (session_fd != -1)
+		fds[nfds++] = session_fd;
 
 	start.verify = tls_config_verify_flags(ctx->config);
 	start.servername = tlsp_string(ctx->servername);

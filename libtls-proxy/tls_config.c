@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: ISC */
 /* Copyright (c) 2026 The libtls-proxy authors */
 
-#include <ctype.h>
+#include <sys/random.h>
+#include <sys/stat.h>
+
 #include <errno.h>
 #include <limits.h>
 #include <stdlib.h>
@@ -9,6 +11,7 @@
 #include <strings.h>
 #include <unistd.h>
 
+#include "tls_cipher.h"
 #include "tls_internal.h"
 
 /* Where systems keep the trusted certificates, most specific first. */
@@ -17,6 +20,10 @@ static const char *const ca_cert_files[] = {
 	"/etc/ssl/certs/ca-certificates.crt",
 	"/etc/pki/tls/certs/ca-bundle.crt",
 };
+
+/* Seconds. */
+#define SESSION_LIFETIME_MIN 4
+#define SESSION_LIFETIME_MAX (24 * 60 * 60)
 
 static struct tls_config *default_config;
 static pthread_mutex_t default_mutex = PTHREAD_MUTEX_INITIALIZER;
@@ -41,10 +48,6 @@ tls_config_new(void)
 
 	if ((config = calloc(1, sizeof(*config))) == NULL)
 		return NULL;
-	if ((config->keypair = tls_keypair_new()) == NULL) {
-		free(config);
-		return NULL;
-	}
 	pthread_mutex_init(&config->mutex, NULL);
 	config->refcount = 1;
 	config->draft = none;
@@ -54,6 +57,16 @@ tls_config_new(void)
 	config->verify_name = 1;
 	config->verify_time = 1;
 	config->verify_depth = TLS_VERIFY_DEPTH_DEFAULT;
+	config->session_fd = -1;
+	/* By default no other configuration's sessions are accepted. */
+	if (getrandom(config->session_id, sizeof(config->session_id), 0) !=
+		(ssize_t)sizeof(config->session_id) ||
+	    (config->keypair = tls_keypair_new()) == NULL ||
+	    tls_config_set_ciphers(config, NULL) == -1 ||
+	    tls_config_set_ecdhecurves(config, NULL) == -1) {
+		tls_config_free(config);
+		return NULL;
+	}
 	return config;
 }
 
@@ -101,6 +114,11 @@ tls_config_free(struct tls_config *config)
 	tlsp_config_channel_unref(config->channel);
 	free(config->alpn);
 	free(config->ca_mem);
+	free(config->ca_path);
+	free(config->crl_mem);
+	free(config->ciphers);
+	free(config->groups);
+	tls_wipe(config->ticket_keys, sizeof(config->ticket_keys));
 	tls_error_clear(&config->error);
 	pthread_mutex_destroy(&config->mutex);
 	free(config);
@@ -122,15 +140,6 @@ int
 tls_config_set_oom(struct tls_config *config)
 {
 	tls_set_errorx(config, TLS_ERROR_OUT_OF_MEMORY, "out of memory");
-	return -1;
-}
-
-/* A setting that is not there yet is an error, never ignored. */
-static int
-set_missing(struct tls_config *config, const char *function)
-{
-	tls_set_errorx(config, TLS_ERROR_UNKNOWN,
-	    "%s is not supported by libtls-proxy yet", function);
 	return -1;
 }
 
@@ -180,12 +189,8 @@ int
 tls_config_set_keypair_ocsp_file(struct tls_config *config,
     const char *cert_file, const char *key_file, const char *staple_file)
 {
-	if (tls_keypair_set_files(config, config->keypair, cert_file,
-		key_file) == -1)
-		return -1;
-	return staple_file == NULL
-		   ? 0
-		   : tls_config_set_ocsp_staple_file(config, staple_file);
+	return tls_keypair_set_files(config, config->keypair, cert_file,
+	    key_file, staple_file);
 }
 
 int
@@ -193,12 +198,23 @@ tls_config_set_keypair_ocsp_mem(struct tls_config *config, const uint8_t *cert,
     size_t cert_len, const uint8_t *key, size_t key_len, const uint8_t *staple,
     size_t staple_len)
 {
-	if (tls_keypair_set_mems(config, config->keypair, cert, cert_len, key,
-		key_len) == -1)
-		return -1;
-	return staple == NULL
-		   ? 0
-		   : tls_config_set_ocsp_staple_mem(config, staple, staple_len);
+	return tls_keypair_set_mems(config, config->keypair, cert, cert_len,
+	    key, key_len, staple, staple_len);
+}
+
+int
+tls_config_set_ocsp_staple_file(struct tls_config *config,
+    const char *staple_file)
+{
+	return tls_keypair_set_staple_file(config, config->keypair,
+	    staple_file);
+}
+
+int
+tls_config_set_ocsp_staple_mem(struct tls_config *config, const uint8_t *staple,
+    size_t len)
+{
+	return tls_keypair_set_staple_mem(config, config->keypair, staple, len);
 }
 
 int
@@ -223,12 +239,11 @@ tls_config_add_keypair_ocsp_file(struct tls_config *config,
 {
 	struct tls_keypair *keypair;
 
-	if (staple_file != NULL)
-		return set_missing(config, __func__);
 	if ((keypair = tls_keypair_new()) == NULL)
 		return tls_config_set_oom(config);
 	return tls_keypair_append(config, keypair,
-	    tls_keypair_set_files(config, keypair, cert_file, key_file));
+	    tls_keypair_set_files(config, keypair, cert_file, key_file,
+		staple_file));
 }
 
 int
@@ -238,14 +253,11 @@ tls_config_add_keypair_ocsp_mem(struct tls_config *config, const uint8_t *cert,
 {
 	struct tls_keypair *keypair;
 
-	(void)staple_len;
-	if (staple != NULL)
-		return set_missing(config, __func__);
 	if ((keypair = tls_keypair_new()) == NULL)
 		return tls_config_set_oom(config);
 	return tls_keypair_append(config, keypair,
-	    tls_keypair_set_mems(config, keypair, cert, cert_len, key,
-		key_len));
+	    tls_keypair_set_mems(config, keypair, cert, cert_len, key, key_len,
+		staple, staple_len));
 }
 
 void
@@ -294,6 +306,47 @@ tls_config_set_ca_mem(struct tls_config *config, const uint8_t *ca, size_t len)
 }
 
 int
+tls_config_set_ca_path(struct tls_config *config, const char *ca_path)
+{
+	if (tls_set_string(&config->ca_path, ca_path) == -1)
+		return tls_config_set_oom(config);
+	config->changed = 1;
+	return 0;
+}
+
+int
+tls_config_set_crl_file(struct tls_config *config, const char *crl_file)
+{
+	uint8_t *buf;
+	size_t len;
+
+	if (tls_read_file(crl_file, "CRL", &buf, &len, &config->error) == -1)
+		return -1;
+	free(config->crl_mem);
+	config->crl_mem = buf;
+	config->crl_len = len;
+	config->crl_set = 1;
+	config->changed = 1;
+	return 0;
+}
+
+int
+tls_config_set_crl_mem(struct tls_config *config, const uint8_t *crl,
+    size_t len)
+{
+	if (len > INT_MAX) {
+		tls_set_errorx(config, TLS_ERROR_INVALID_ARGUMENT,
+		    "crl too long");
+		return -1;
+	}
+	if (tls_set_mem(&config->crl_mem, &config->crl_len, crl, len) == -1)
+		return tls_config_set_oom(config);
+	config->crl_set = crl != NULL;
+	config->changed = 1;
+	return 0;
+}
+
+int
 tls_config_set_verify_depth(struct tls_config *config, int verify_depth)
 {
 	config->verify_depth = verify_depth;
@@ -301,7 +354,13 @@ tls_config_set_verify_depth(struct tls_config *config, int verify_depth)
 	return 0;
 }
 
-/* The next three are read when a connection starts: no new snapshot. */
+/* The next five are read when a connection starts: no new snapshot. */
+
+void
+tls_config_ocsp_require_stapling(struct tls_config *config)
+{
+	config->require_staple = 1;
+}
 
 void
 tls_config_insecure_noverifycert(struct tls_config *config)
@@ -334,7 +393,8 @@ tls_config_verify_flags(const struct tls_config *config)
 {
 	return (uint8_t)((config->verify_cert ? TLSP_VERIFY_CERT : 0) |
 			 (config->verify_name ? TLSP_VERIFY_NAME : 0) |
-			 (config->verify_time ? TLSP_VERIFY_TIME : 0));
+			 (config->verify_time ? TLSP_VERIFY_TIME : 0) |
+			 (config->require_staple ? TLSP_VERIFY_STAPLE : 0));
 }
 
 void
@@ -468,64 +528,86 @@ err:
 	return -1;
 }
 
-/*
- * Not there yet. Setters without a return value make tls_configure() and
- * tls_connect() fail instead.
- */
-
-int
-tls_config_add_ticket_key(struct tls_config *config, uint32_t keyrev,
-    unsigned char *key, size_t keylen)
-{
-	(void)keyrev;
-	(void)key;
-	(void)keylen;
-	return set_missing(config, __func__);
-}
-
-int
-tls_config_set_ca_path(struct tls_config *config, const char *ca_path)
-{
-	return ca_path == NULL ? 0 : set_missing(config, __func__);
-}
+/* Cipher suites and groups. */
 
 int
 tls_config_set_ciphers(struct tls_config *config, const char *ciphers)
 {
-	/* The default list is what goproxy offers. */
-	if (ciphers == NULL || strcasecmp(ciphers, "default") == 0 ||
-	    strcasecmp(ciphers, "secure") == 0)
-		return 0;
-	return set_missing(config, __func__);
+	const char *expanded;
+	uint16_t *ids;
+	size_t nids, n = 0, i;
+	int level;
+
+	if (tls_cipher_list(ciphers, &ids, &nids, &expanded) == -1) {
+		if (errno == ENOMEM)
+			return tls_config_set_oom(config);
+		tls_set_errorx(config, TLS_ERROR_UNKNOWN, "no ciphers for '%s'",
+		    expanded);
+		return -1;
+	}
+	/* LibreSSL would list these, but not negotiate them. */
+	level = tls_cipher_security_level(ciphers);
+	for (i = 0; i < nids; i++) {
+		if (tls_cipher_permitted(ids[i], level))
+			ids[n++] = ids[i];
+	}
+	free(config->ciphers);
+	config->ciphers = ids;
+	config->nciphers = n;
+	config->changed = 1;
+	return 0;
 }
 
-int
-tls_config_set_crl_file(struct tls_config *config, const char *crl_file)
+void
+tls_config_prefer_ciphers_client(struct tls_config *config)
 {
-	(void)crl_file;
-	return set_missing(config, __func__);
+	config->prefer_client = 1;
+	config->changed = 1;
 }
 
-int
-tls_config_set_crl_mem(struct tls_config *config, const uint8_t *crl,
-    size_t len)
+void
+tls_config_prefer_ciphers_server(struct tls_config *config)
 {
-	(void)len;
-	return crl == NULL ? 0 : set_missing(config, __func__);
+	config->prefer_client = 0;
+	config->changed = 1;
 }
 
 int
 tls_config_set_dheparams(struct tls_config *config, const char *params)
 {
-	/* Without finite-field groups none is what there is. */
-	if (params == NULL || strcasecmp(params, "none") == 0)
-		return 0;
-	if (strcasecmp(params, "auto") == 0 ||
+	/* There are no suites with finite-field groups to use them. */
+	if (params == NULL || strcasecmp(params, "none") == 0 ||
+	    strcasecmp(params, "auto") == 0 ||
 	    strcasecmp(params, "legacy") == 0)
-		return set_missing(config, __func__);
+		return 0;
 	tls_set_errorx(config, TLS_ERROR_UNKNOWN, "invalid dhe param '%s'",
 	    params);
 	return -1;
+}
+
+int
+tls_config_set_ecdhecurves(struct tls_config *config, const char *curves)
+{
+	uint16_t *groups = NULL;
+	size_t n = 0;
+	char bad[64];
+	int rv;
+
+	rv = tls_curve_list(curves, &groups, &n, bad, sizeof(bad));
+	if (rv == -1 && errno == ENOMEM)
+		return tls_config_set_oom(config);
+	if (rv == -1) {
+		tls_set_errorx(config, TLS_ERROR_UNKNOWN,
+		    "invalid ecdhe curve '%s'", bad);
+		/* libtls is then back at its default. */
+		if (tls_curve_list(NULL, &groups, &n, bad, sizeof(bad)) == -1)
+			return tls_config_set_oom(config);
+	}
+	free(config->groups);
+	config->groups = groups;
+	config->ngroups = n;
+	config->changed = 1;
+	return rv == -1 ? -1 : 0;
 }
 
 int
@@ -533,75 +615,131 @@ tls_config_set_ecdhecurve(struct tls_config *config, const char *curve)
 {
 	if (curve == NULL || strcasecmp(curve, "none") == 0 ||
 	    strcasecmp(curve, "auto") == 0)
-		return 0;
-	return set_missing(config, __func__);
+		return tls_config_set_ecdhecurves(config, NULL);
+	if (strpbrk(curve, ",:") != NULL) {
+		tls_set_errorx(config, TLS_ERROR_UNKNOWN,
+		    "invalid ecdhe curve '%s'", curve);
+		return -1;
+	}
+	return tls_config_set_ecdhecurves(config, curve);
 }
 
-int
-tls_config_set_ecdhecurves(struct tls_config *config, const char *curves)
-{
-	if (curves == NULL || strcasecmp(curves, "default") == 0)
-		return 0;
-	return set_missing(config, __func__);
-}
+/* Sessions. */
 
 int
-tls_config_set_ocsp_staple_file(struct tls_config *config,
-    const char *staple_file)
+tls_config_check_session_fd(int session_fd, struct stat *sb,
+    struct tls_error *error)
 {
-	(void)staple_file;
-	return set_missing(config, __func__);
-}
-
-int
-tls_config_set_ocsp_staple_mem(struct tls_config *config, const uint8_t *staple,
-    size_t len)
-{
-	(void)len;
-	return staple == NULL ? 0 : set_missing(config, __func__);
+	if (fstat(session_fd, sb) == -1) {
+		tls_error_set(error, TLS_ERROR_UNKNOWN, errno,
+		    "failed to stat session file");
+		return -1;
+	}
+	if (!S_ISREG(sb->st_mode)) {
+		tls_error_set(error, TLS_ERROR_UNKNOWN, 0,
+		    "session file is not a regular file");
+		return -1;
+	}
+	return 0;
 }
 
 int
 tls_config_set_session_fd(struct tls_config *config, int session_fd)
 {
-	return session_fd == -1 ? 0 : set_missing(config, __func__);
+	struct stat sb;
+	mode_t mode;
+
+	if (session_fd == -1) {
+		config->session_fd = -1;
+		return 0;
+	}
+	if (tls_config_check_session_fd(session_fd, &sb, &config->error) == -1)
+		return -1;
+	if (sb.st_uid != getuid()) {
+		tls_set_errorx(config, TLS_ERROR_UNKNOWN,
+		    "session file has incorrect owner (uid %u != %u)",
+		    sb.st_uid, getuid());
+		return -1;
+	}
+	mode = sb.st_mode & (S_IRWXU | S_IRWXG | S_IRWXO);
+	if (mode != (S_IRUSR | S_IWUSR)) {
+		tls_set_errorx(config, TLS_ERROR_UNKNOWN,
+		    "session file has incorrect permissions (%o != 600)", mode);
+		return -1;
+	}
+	config->session_fd = session_fd;
+	return 0;
 }
 
 int
 tls_config_set_session_id(struct tls_config *config,
     const unsigned char *session_id, size_t len)
 {
-	(void)session_id;
-	(void)len;
-	return set_missing(config, __func__);
+	if (len > TLS_MAX_SESSION_ID_LENGTH) {
+		tls_set_errorx(config, TLS_ERROR_INVALID_ARGUMENT,
+		    "session ID too large");
+		return -1;
+	}
+	memset(config->session_id, 0, sizeof(config->session_id));
+	if (len > 0)
+		memcpy(config->session_id, session_id, len);
+	config->changed = 1;
+	return 0;
 }
 
 int
 tls_config_set_session_lifetime(struct tls_config *config, int lifetime)
 {
-	return lifetime == 0 ? 0 : set_missing(config, __func__);
+	if (lifetime > SESSION_LIFETIME_MAX) {
+		tls_set_errorx(config, TLS_ERROR_INVALID_ARGUMENT,
+		    "session lifetime too large");
+		return -1;
+	}
+	if (lifetime != 0 && lifetime < SESSION_LIFETIME_MIN) {
+		tls_set_errorx(config, TLS_ERROR_INVALID_ARGUMENT,
+		    "session lifetime too small");
+		return -1;
+	}
+	config->session_lifetime = lifetime;
+	config->changed = 1;
+	return 0;
 }
 
-void
-tls_config_prefer_ciphers_client(struct tls_config *config)
+int
+tls_config_add_ticket_key(struct tls_config *config, uint32_t keyrev,
+    unsigned char *key, size_t keylen)
 {
-	config->missing = __func__;
+	struct tls_ticket_key *keys = config->ticket_keys;
+	size_t i;
+
+	if (keylen != sizeof(keys->key)) {
+		tls_set_errorx(config, TLS_ERROR_INVALID_ARGUMENT,
+		    "wrong amount of ticket key data");
+		return -1;
+	}
+	for (i = 0; i < config->nticket_keys; i++) {
+		if (keys[i].revision != keyrev)
+			continue;
+		/* Adding the newest again is no change. */
+		if (i == 0 && memcmp(keys[i].key, key, keylen) == 0)
+			return 0;
+		tls_set_errorx(config, TLS_ERROR_UNKNOWN,
+		    "ticket key already present");
+		return -1;
+	}
+	if (config->nticket_keys < TLS_TICKET_KEYS_MAX)
+		config->nticket_keys++;
+	memmove(keys + 1, keys, (config->nticket_keys - 1) * sizeof(*keys));
+	keys[0].revision = keyrev;
+	memcpy(keys[0].key, key, keylen);
+	config->changed = 1;
+	return tls_config_update_servers(config);
 }
 
-void
-tls_config_prefer_ciphers_server(struct tls_config *config)
-{
-	/* The default, and the way back to it. */
-	if (config->missing != NULL &&
-	    strcmp(config->missing, "tls_config_prefer_ciphers_client") == 0)
-		config->missing = NULL;
-}
-
-void
-tls_config_ocsp_require_stapling(struct tls_config *config)
-{
-	config->missing = __func__;
-}
+/*
+ * Not there yet: they have no return value, so tls_configure() and
+ * tls_connect() fail.
+ */
 
 void
 tls_config_skip_private_key_check(struct tls_config *config)
@@ -615,115 +753,78 @@ tls_config_use_fake_private_key(struct tls_config *config)
 	config->missing = __func__;
 }
 
+/* Servers. */
+
+void
+tls_config_add_server(struct tls_config *config, struct tls *ctx)
+{
+	pthread_mutex_lock(&config->mutex);
+	ctx->next_server = config->servers;
+	config->servers = ctx;
+	pthread_mutex_unlock(&config->mutex);
+}
+
+void
+tls_config_remove_server(struct tls_config *config, struct tls *ctx)
+{
+	struct tls **link;
+
+	pthread_mutex_lock(&config->mutex);
+	for (link = &config->servers; *link != NULL;
+	     link = &(*link)->next_server) {
+		if (*link == ctx) {
+			*link = ctx->next_server;
+			break;
+		}
+	}
+	ctx->next_server = NULL;
+	pthread_mutex_unlock(&config->mutex);
+}
+
+int
+tls_config_update_servers(struct tls_config *config)
+{
+	struct tls *ctx;
+	uint8_t *buf = NULL;
+	size_t len = 0;
+	int rv = 0;
+
+	pthread_mutex_lock(&config->mutex);
+	if (config->servers != NULL)
+		rv =
+		    tls_document_new_update(config, &buf, &len, &config->error);
+	for (ctx = config->servers; rv == 0 && ctx != NULL;
+	     ctx = ctx->next_server)
+		rv = tlsp_config_channel_update(ctx->channel, buf, len,
+		    &config->error);
+	pthread_mutex_unlock(&config->mutex);
+	tls_wipe(buf, len); /* it holds ticket keys */
+	free(buf);
+	return rv;
+}
+
 /* Committing. */
-
-/* Bytes that grow; oom sticks. */
-struct document {
-	uint8_t *buf;
-	size_t len;
-	int oom;
-};
-
-static void
-document_add(struct document *doc, unsigned int number, const void *message)
-{
-	uint8_t *buf;
-	size_t len;
-
-	len = tlsp_wire_encode(NULL, 0, number, message);
-	if (doc->oom || len == 0 ||
-	    (buf = realloc(doc->buf, doc->len + 4 + len)) == NULL) {
-		doc->oom = 1;
-		return;
-	}
-	tlsp_put_u32(buf + doc->len, (uint32_t)len);
-	tlsp_wire_encode(buf + doc->len + 4, len, number, message);
-	doc->buf = buf;
-	doc->len += 4 + len;
-}
-
-/* What is trusted where nothing was set; read anew, as it may be replaced. */
-static int
-load_default_ca(struct tls_config *config, struct tlsp_settings *settings,
-    uint8_t **buf, struct tls_error *error)
-{
-	size_t len;
-
-	if (config->ca_set || !config->verify_cert)
-		return 0;
-	if (tls_read_file(tls_default_ca_cert_file(), "CA", buf, &len, error) ==
-	    -1)
-		return -1;
-	settings->ca.data = *buf;
-	settings->ca.len = len;
-	return 0;
-}
-
-static struct tlsp_config_channel *
-commit(struct tls_config *config, enum tlsp_role role, struct tls_error *error)
-{
-	struct tlsp_config_channel *channel = NULL;
-	struct tlsp_settings settings = { 0 };
-	struct tlsp_keypair pair = { 0 };
-	struct tls_keypair *keypair;
-	struct document doc = { 0 };
-	uint8_t *default_ca = NULL;
-
-	settings.role = (uint8_t)role;
-	settings.protocols = config->protocols;
-	settings.verify_client = (uint8_t)config->verify_client;
-	settings.verify_depth =
-	    config->verify_depth > 0 ? (uint32_t)config->verify_depth : 0;
-	settings.ca.data = config->ca_mem;
-	settings.ca.len = config->ca_len;
-	settings.alpn.data = config->alpn;
-	settings.alpn.len = config->alpn_len;
-	/* A server needs trust anchors only to verify its clients. */
-	if ((role == TLSP_ROLE_CLIENT || config->verify_client != 0) &&
-	    load_default_ca(config, &settings, &default_ca, error) == -1)
-		return NULL;
-
-	document_add(&doc, TLSP_SETTINGS, &settings);
-	for (keypair = config->keypair; keypair != NULL;
-	     keypair = keypair->next) {
-		if (keypair->slot == 0 && keypair->cert_mem == NULL)
-			continue;
-		pair.slot = keypair->slot;
-		pair.certificate.data = keypair->cert_mem;
-		pair.certificate.len = keypair->cert_len;
-		document_add(&doc, TLSP_KEYPAIR, &pair);
-	}
-	if (doc.oom) {
-		tls_error_set(error, TLS_ERROR_OUT_OF_MEMORY, 0,
-		    "out of memory");
-		goto err;
-	}
-	if (doc.len > TLSP_WIRE_DOCUMENT_MAX) {
-		tls_error_set(error, TLS_ERROR_INVALID_ARGUMENT, 0,
-		    "configuration too large");
-		goto err;
-	}
-	channel = tlsp_draft_commit(&config->draft, doc.buf, doc.len, error);
-
-err:
-	free(doc.buf);
-	free(default_ca);
-	return channel;
-}
 
 /* With the configuration's mutex held. */
 static struct tlsp_config_channel *
-commit_locked(struct tls_config *config, enum tlsp_role role,
-    struct tls_error *error)
+commit(struct tls_config *config, enum tlsp_role role, struct tls_error *error)
 {
+	struct tlsp_config_channel *channel;
+	uint8_t *buf;
+	size_t len;
+
 	if (config->missing != NULL) {
 		tls_error_set(error, TLS_ERROR_UNKNOWN, 0,
 		    "%s is not supported by libtls-proxy yet", config->missing);
 		return NULL;
 	}
-	if (tls_keypair_ensure_draft(config, NULL, error) == -1)
+	if (tls_keypair_ensure_draft(config, NULL, error) == -1 ||
+	    tls_document_new(config, role, &buf, &len, error) == -1)
 		return NULL;
-	return commit(config, role, error);
+	channel = tlsp_draft_commit(&config->draft, buf, len, error);
+	tls_wipe(buf, len);
+	free(buf);
+	return channel;
 }
 
 struct tlsp_config_channel *
@@ -741,7 +842,7 @@ tls_config_commit(struct tls_config *config, enum tlsp_role role,
 		tlsp_config_channel_ref(channel);
 		goto done;
 	}
-	channel = commit_locked(config, role, error);
+	channel = commit(config, role, error);
 	if (channel != NULL && role == TLSP_ROLE_CLIENT) {
 		tlsp_config_channel_unref(config->channel);
 		tlsp_config_channel_ref(channel);

@@ -32,6 +32,7 @@ tls_conninfo_new(const struct tlsp_established *facts)
 	info->cipher_strength = (int)facts->cipher_strength;
 	info->session_resumed = facts->resumed != 0;
 	info->notbefore = info->notafter = -1;
+	tls_ocsp_init(&info->ocsp);
 	if (copy(&info->version, &facts->version, 0) == -1 ||
 	    copy(&info->cipher, &facts->cipher, 0) == -1 ||
 	    copy(&info->alpn, &facts->alpn, 0) == -1 ||
@@ -57,6 +58,16 @@ tls_conninfo_new(const struct tlsp_established *facts)
 	if (facts->names.len > 0)
 		memcpy(info->names, facts->names.data, facts->names.len);
 	info->names_len = facts->names.len;
+
+	info->ocsp.response_status = (int)facts->ocsp_response_status;
+	info->ocsp.cert_status = (int)facts->ocsp_cert_status;
+	info->ocsp.crl_reason = (int)facts->ocsp_crl_reason;
+	info->ocsp.this_update = (time_t)facts->ocsp_this_update;
+	info->ocsp.next_update = (time_t)facts->ocsp_next_update;
+	info->ocsp.revocation_time = (time_t)facts->ocsp_revocation_time;
+	if (copy(&info->ocsp_url, &facts->ocsp_url, 0) == -1 ||
+	    copy(&info->ocsp.result, &facts->ocsp_result, 0) == -1)
+		goto err;
 	return info;
 
 err:
@@ -79,6 +90,8 @@ tls_conninfo_free(struct tls_conninfo *info)
 	free(info->common_name);
 	free(info->chain);
 	free(info->names);
+	free(info->ocsp_url);
+	tls_ocsp_clear(&info->ocsp);
 	free(info);
 }
 
@@ -225,76 +238,4 @@ tls_peer_cert_contains_name(struct tls *ctx, const char *name)
 		}
 	}
 	return 0;
-}
-
-/*
- * OCSP is not there yet: no result is what libtls reports for a peer without a
- * staple.
- */
-
-int
-tls_ocsp_process_response(struct tls *ctx, const unsigned char *response,
-    size_t size)
-{
-	(void)response;
-	(void)size;
-	tls_set_errorx(ctx, TLS_ERROR_UNKNOWN,
-	    "%s is not supported by libtls-proxy yet", __func__);
-	return -1;
-}
-
-int
-tls_peer_ocsp_cert_status(struct tls *ctx)
-{
-	(void)ctx;
-	return -1;
-}
-
-int
-tls_peer_ocsp_crl_reason(struct tls *ctx)
-{
-	(void)ctx;
-	return -1;
-}
-
-time_t
-tls_peer_ocsp_next_update(struct tls *ctx)
-{
-	(void)ctx;
-	return -1;
-}
-
-int
-tls_peer_ocsp_response_status(struct tls *ctx)
-{
-	(void)ctx;
-	return -1;
-}
-
-const char *
-tls_peer_ocsp_result(struct tls *ctx)
-{
-	(void)ctx;
-	return NULL;
-}
-
-time_t
-tls_peer_ocsp_revocation_time(struct tls *ctx)
-{
-	(void)ctx;
-	return -1;
-}
-
-time_t
-tls_peer_ocsp_this_update(struct tls *ctx)
-{
-	(void)ctx;
-	return -1;
-}
-
-const char *
-tls_peer_ocsp_url(struct tls *ctx)
-{
-	(void)ctx;
-	return NULL;
 }

@@ -6,6 +6,8 @@
 #ifndef TLS_INTERNAL_H
 #define TLS_INTERNAL_H
 
+#include <sys/stat.h>
+
 #include <pthread.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -54,9 +56,18 @@ struct tls_keypair {
 	struct tls_keypair *next;
 	uint8_t *cert_mem;
 	size_t cert_len;
-	uint32_t slot;	/* 0: no key */
-	char *key_file; /* where the key came from, NULL for memory */
+	uint32_t slot;	 /* 0: no key */
+	char *key_file;	 /* where the key came from, NULL for memory */
+	uint8_t *staple; /* an OCSP response */
+	size_t staple_len;
 };
+
+struct tls_ticket_key {
+	uint32_t revision;
+	uint8_t key[TLS_TICKET_KEY_SIZE];
+};
+
+#define TLS_TICKET_KEYS_MAX 4
 
 struct tls_config {
 	struct tls_error error;
@@ -75,14 +86,43 @@ struct tls_config {
 	size_t alpn_len;
 	uint8_t *ca_mem;
 	size_t ca_len;
-	int ca_set; /* else the default file, read when it is needed */
+	int ca_set;    /* else the default file, read when it is needed */
+	char *ca_path; /* a directory, where there is no ca_mem */
+	int crl_set;
+	uint8_t *crl_mem;
+	size_t crl_len;
 	uint32_t protocols;
+	uint16_t *ciphers; /* in the order of preference */
+	size_t nciphers;
+	uint16_t *groups; /* NULL: what was set has a name that is no group */
+	size_t ngroups;
+	int prefer_client;
 	int verify_cert;
 	int verify_name;
 	int verify_time;
 	int verify_client; /* 0 no, 1 required, 2 optional */
 	int verify_depth;
+	int require_staple;
+
+	uint8_t session_id[TLS_MAX_SESSION_ID_LENGTH];
+	int session_lifetime; /* seconds, 0 for no sessions */
+	int session_fd;	      /* the application's, -1 for none */
+	struct tls_ticket_key ticket_keys[TLS_TICKET_KEYS_MAX];
+	size_t nticket_keys; /* the newest first */
+
+	struct tls *servers; /* contexts that a live change concerns */
 	const char *missing; /* a setting that goproxy cannot honour yet */
+};
+
+/* What is known from an OCSP response; -1 and NULL for what is not. */
+struct tls_ocsp {
+	char *result;
+	int response_status;
+	int cert_status;
+	int crl_reason;
+	time_t this_update;
+	time_t next_update;
+	time_t revocation_time;
 };
 
 /* Facts about a finished handshake; strings are NULL where libtls says so. */
@@ -104,6 +144,8 @@ struct tls_conninfo {
 	size_t chain_len;
 	char *names; /* as in ESTABLISHED */
 	size_t names_len;
+	char *ocsp_url;
+	struct tls_ocsp ocsp;
 };
 
 struct tls {
@@ -118,6 +160,7 @@ struct tls {
 	uint32_t state;
 
 	struct tlsp_config_channel *channel; /* a server's, a connection's */
+	struct tls *next_server;	     /* on its configuration\'s list */
 	char *servername;		     /* a client's */
 	int owns_socket;		     /* made by tls_connect() */
 
@@ -171,6 +214,9 @@ uint8_t tls_config_verify_flags(const struct tls_config *config);
 struct tlsp_config_channel *tls_config_commit(struct tls_config *config,
     enum tlsp_role role, struct tls_error *error);
 
+/* Whether it still is a file; the application may have closed it. */
+int tls_config_check_session_fd(int session_fd, struct stat *sb,
+    struct tls_error *error);
 /* Sets the error and returns -1. */
 int tls_config_set_oom(struct tls_config *config);
 
@@ -190,11 +236,17 @@ int tls_keypair_set_key_file(struct tls_config *config,
     struct tls_keypair *keypair, const char *file);
 int tls_keypair_set_key_mem(struct tls_config *config,
     struct tls_keypair *keypair, const uint8_t *key, size_t len);
-/* Both at once; the key may be NULL. */
+int tls_keypair_set_staple_file(struct tls_config *config,
+    struct tls_keypair *keypair, const char *file);
+int tls_keypair_set_staple_mem(struct tls_config *config,
+    struct tls_keypair *keypair, const uint8_t *staple, size_t len);
+/* All at once; key and staple may be NULL. */
 int tls_keypair_set_files(struct tls_config *config,
-    struct tls_keypair *keypair, const char *cert_file, const char *key_file);
+    struct tls_keypair *keypair, const char *cert_file, const char *key_file,
+    const char *staple_file);
 int tls_keypair_set_mems(struct tls_config *config, struct tls_keypair *keypair,
-    const uint8_t *cert, size_t cert_len, const uint8_t *key, size_t key_len);
+    const uint8_t *cert, size_t cert_len, const uint8_t *key, size_t key_len,
+    const uint8_t *staple, size_t staple_len);
 /* Appends the keypair where it could be set up (rv 0), else frees it. */
 int tls_keypair_append(struct tls_config *config, struct tls_keypair *keypair,
     int rv);
@@ -204,6 +256,27 @@ int tls_keypair_append(struct tls_config *config, struct tls_keypair *keypair,
  */
 int tls_keypair_ensure_draft(struct tls_config *config,
     struct tls_keypair *except, struct tls_error *error);
+
+/*
+ * Puts a server context on the list of those that its configuration's live
+ * changes concern, or takes it off.
+ */
+void tls_config_add_server(struct tls_config *config, struct tls *ctx);
+void tls_config_remove_server(struct tls_config *config, struct tls *ctx);
+/* Tells the servers of the configuration its staples and ticket keys. */
+int tls_config_update_servers(struct tls_config *config);
+
+/*
+ * The documents of goproxy-protocol(7): a configuration's, and an update's.
+ * *buf is the caller's. Return 0, or -1 with *error set.
+ */
+int tls_document_new(const struct tls_config *config, enum tlsp_role role,
+    uint8_t **buf, size_t *len, struct tls_error *error);
+int tls_document_new_update(const struct tls_config *config, uint8_t **buf,
+    size_t *len, struct tls_error *error);
+
+void tls_ocsp_init(struct tls_ocsp *ocsp);
+void tls_ocsp_clear(struct tls_ocsp *ocsp);
 
 struct tls *tls_new(uint32_t flags);
 /* Hands the descriptors over to goproxy; on failure they are untouched. */

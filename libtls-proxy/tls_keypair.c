@@ -34,6 +34,7 @@ tls_keypair_free(struct tls_keypair *keypair)
 		return;
 	free(keypair->cert_mem);
 	free(keypair->key_file);
+	free(keypair->staple);
 	free(keypair);
 }
 
@@ -162,20 +163,53 @@ tls_keypair_set_key_mem(struct tls_config *config, struct tls_keypair *keypair,
 	return rv;
 }
 
+/* Takes cert over, which is NULL for none, if goproxy finds it good. */
+static int
+replace_cert(struct tls_config *config, struct tls_keypair *keypair,
+    uint8_t *cert, size_t len)
+{
+	int fd = -1, rv = 0;
+
+	if (cert != NULL) {
+		rv = -1;
+		if ((fd = tlsp_memory_fd(cert, len)) == -1)
+			tls_set_error(config, TLS_ERROR_UNKNOWN,
+			    "failed to hand the certificate to goproxy");
+		else if (tls_keypair_ensure_draft(config, NULL,
+			     &config->error) == 0)
+			rv = tlsp_draft_check_cert(&config->draft, fd,
+			    &config->error);
+		tlsp_fd_close(&fd);
+	}
+	if (rv == -1) {
+		free(cert);
+		return -1;
+	}
+	free(keypair->cert_mem);
+	keypair->cert_mem = cert;
+	keypair->cert_len = len;
+	config->changed = 1;
+	return 0;
+}
+
 int
 tls_keypair_set_cert_mem(struct tls_config *config, struct tls_keypair *keypair,
     const uint8_t *cert, size_t len)
 {
+	uint8_t *copy = NULL;
+
 	if (len > INT_MAX) {
 		tls_set_errorx(config, TLS_ERROR_INVALID_ARGUMENT,
 		    "certificate too long");
 		return -1;
 	}
-	if (tls_set_mem(&keypair->cert_mem, &keypair->cert_len, cert, len) ==
-	    -1)
+	if (cert == NULL)
+		return replace_cert(config, keypair, NULL, 0);
+	/* A byte more, as nothing at all is to be refused by goproxy too. */
+	if ((copy = malloc(len + 1)) == NULL)
 		return tls_config_set_oom(config);
-	config->changed = 1;
-	return 0;
+	memcpy(copy, cert, len);
+	return replace_cert(config, keypair, copy, len);
 }
 
 int
@@ -188,39 +222,63 @@ tls_keypair_set_cert_file(struct tls_config *config,
 	if (tls_read_file(file, "certificate", &buf, &len, &config->error) ==
 	    -1)
 		return -1;
-	if (len == 0) {
-		free(buf);
-		tls_set_errorx(config, TLS_ERROR_UNKNOWN,
-		    "failed to load certificate: file '%s' is empty", file);
-		return -1;
-	}
-	free(keypair->cert_mem);
-	keypair->cert_mem = buf;
-	keypair->cert_len = len;
+	return replace_cert(config, keypair, buf, len);
+}
+
+int
+tls_keypair_set_staple_mem(struct tls_config *config,
+    struct tls_keypair *keypair, const uint8_t *staple, size_t len)
+{
+	if (tls_set_mem(&keypair->staple, &keypair->staple_len, staple, len) ==
+	    -1)
+		return tls_config_set_oom(config);
 	config->changed = 1;
-	return 0;
+	return tls_config_update_servers(config);
+}
+
+int
+tls_keypair_set_staple_file(struct tls_config *config,
+    struct tls_keypair *keypair, const char *file)
+{
+	uint8_t *buf;
+	size_t len;
+
+	if (tls_read_file(file, "ocsp", &buf, &len, &config->error) == -1)
+		return -1;
+	free(keypair->staple);
+	keypair->staple = buf;
+	keypair->staple_len = len;
+	config->changed = 1;
+	return tls_config_update_servers(config);
 }
 
 int
 tls_keypair_set_files(struct tls_config *config, struct tls_keypair *keypair,
-    const char *cert_file, const char *key_file)
+    const char *cert_file, const char *key_file, const char *staple_file)
 {
 	if (tls_keypair_set_cert_file(config, keypair, cert_file) == -1)
 		return -1;
 	if (key_file != NULL &&
 	    tls_keypair_set_key_file(config, keypair, key_file) == -1)
 		return -1;
+	if (staple_file != NULL &&
+	    tls_keypair_set_staple_file(config, keypair, staple_file) == -1)
+		return -1;
 	return 0;
 }
 
 int
 tls_keypair_set_mems(struct tls_config *config, struct tls_keypair *keypair,
-    const uint8_t *cert, size_t cert_len, const uint8_t *key, size_t key_len)
+    const uint8_t *cert, size_t cert_len, const uint8_t *key, size_t key_len,
+    const uint8_t *staple, size_t staple_len)
 {
 	if (tls_keypair_set_cert_mem(config, keypair, cert, cert_len) == -1)
 		return -1;
 	if (key != NULL &&
 	    tls_keypair_set_key_mem(config, keypair, key, key_len) == -1)
+		return -1;
+	if (staple != NULL && tls_keypair_set_staple_mem(config, keypair,
+				  staple, staple_len) == -1)
 		return -1;
 	return 0;
 }

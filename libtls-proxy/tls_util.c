@@ -172,20 +172,35 @@ tls_read_file(const char *filename, const char *kind, uint8_t **buf,
 	return rv;
 }
 
+/* Has goproxy decrypt the private key in fd. */
+static uint8_t *
+load_encrypted(int fd, size_t *len, const char *password)
+{
+	struct tlsp_handle draft = TLSP_HANDLE_NONE;
+	struct tls_error error = { 0 };
+	uint8_t *buf = NULL;
+
+	if (tlsp_draft_open(&draft, &error) == -1 ||
+	    tlsp_draft_decrypt_key(&draft, fd, password, &buf, len, &error) ==
+		-1)
+		buf = NULL;
+	tlsp_handle_close(&draft);
+	tls_error_clear(&error);
+	return buf;
+}
+
 uint8_t *
 tls_load_file(const char *name, size_t *len, char *password)
 {
 	uint8_t *buf = NULL;
 	int fd, saved;
 
-	/* Decrypting a key is not there yet; see the table in README.md. */
-	if (password != NULL) {
-		errno = ENOTSUP;
-		return NULL;
-	}
+	*len = 0;
 	if ((fd = open(name, O_RDONLY | O_CLOEXEC)) == -1)
 		return NULL;
-	if (read_all(fd, &buf, len) == -1)
+	if (password != NULL)
+		buf = load_encrypted(fd, len, password);
+	else if (read_all(fd, &buf, len) == -1)
 		buf = NULL;
 	saved = errno;
 	close(fd);

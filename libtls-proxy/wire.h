@@ -19,7 +19,7 @@
 #define TLSP_WIRE_MESSAGE_MAX  65536	 /* on a SEQPACKET channel */
 #define TLSP_WIRE_FRAME_MAX    (1 << 20) /* on a data channel */
 #define TLSP_WIRE_DOCUMENT_MAX (64 << 20)
-#define TLSP_WIRE_FDS_MAX      4
+#define TLSP_WIRE_FDS_MAX      5
 
 /* clang-format off */
 /* M(NAME, name, number, sender, channel, fds min, fds max, F(name, type, field) ...) */
@@ -32,17 +32,42 @@
 	    F(add_key_reply, str, error) F(add_key_reply, u32, slot))	       \
 	M(DROP_KEY, drop_key, 0x0003, library, draft, 0, 0,		       \
 	    F(drop_key, u32, slot))					       \
+	M(CHECK_CERT, check_cert, 0x0016, library, draft, 2, 2, )	       \
+	M(CHECK_CERT_REPLY, check_cert_reply, 0x0096, keeper, reply, 0, 0,     \
+	    F(check_cert_reply, str, error) F(check_cert_reply, str, hash))    \
+	M(DECRYPT_KEY, decrypt_key, 0x0017, library, draft, 2, 2,	       \
+	    F(decrypt_key, bytes, password))				       \
+	M(DECRYPT_KEY_REPLY, decrypt_key_reply, 0x0097, keeper, reply, 0, 0,   \
+	    F(decrypt_key_reply, str, error)				       \
+	    F(decrypt_key_reply, bytes, key))				       \
 	M(COMMIT, commit, 0x0004, library, draft, 2, 2, )		       \
 	M(COMMIT_REPLY, commit_reply, 0x0084, keeper, config, 0, 0,	       \
 	    F(commit_reply, str, error))				       \
 	M(SETTINGS, settings, 0x0005, library, document, 0, 0,		       \
 	    F(settings, u8, role) F(settings, u32, protocols)		       \
-	    F(settings, u8, verify_client) F(settings, u32, verify_depth)      \
-	    F(settings, bytes, ca) F(settings, bytes, alpn))		       \
+	    F(settings, bytes, ciphers) F(settings, bytes, groups)	       \
+	    F(settings, u8, prefer_client) F(settings, u8, verify_client)      \
+	    F(settings, u32, verify_depth) F(settings, bytes, ca)	       \
+	    F(settings, u8, check_crl) F(settings, bytes, crl)		       \
+	    F(settings, bytes, alpn) F(settings, bytes, session_id)	       \
+	    F(settings, u32, session_lifetime))				       \
 	M(KEYPAIR, keypair, 0x0006, library, document, 0, 0,		       \
 	    F(keypair, u32, slot) F(keypair, bytes, certificate))	       \
-	M(START, start, 0x0007, library, config, 2, 4,			       \
+	M(STAPLE, staple, 0x000c, library, document, 0, 0,		       \
+	    F(staple, u32, pair) F(staple, bytes, response))		       \
+	M(TICKET_KEY, ticket_key, 0x000d, library, document, 0, 0,	       \
+	    F(ticket_key, u32, revision) F(ticket_key, bytes, key))	       \
+	M(START, start, 0x0007, library, config, 2, 5,			       \
 	    F(start, u8, verify) F(start, str, servername))		       \
+	M(UPDATE, update, 0x000e, library, config, 1, 1, )		       \
+	M(OCSP, ocsp, 0x000f, library, config, 2, 2,			       \
+	    F(ocsp, u64, connection))					       \
+	M(OCSP_REPLY, ocsp_reply, 0x008f, worker, reply, 0, 0,		       \
+	    F(ocsp_reply, str, error) F(ocsp_reply, str, result)	       \
+	    F(ocsp_reply, i64, response_status)				       \
+	    F(ocsp_reply, i64, cert_status) F(ocsp_reply, i64, crl_reason)     \
+	    F(ocsp_reply, i64, this_update) F(ocsp_reply, i64, next_update)    \
+	    F(ocsp_reply, i64, revocation_time))			       \
 	M(STATUS, status, 0x0008, library, config, 1, 1,		       \
 	    F(status, u64, connection))					       \
 	M(STATUS_REPLY, status_reply, 0x0088, worker, reply, 0, 0,	       \
@@ -55,7 +80,14 @@
 	    F(established, str, hash) F(established, str, subject)	       \
 	    F(established, str, issuer) F(established, str, common_name)       \
 	    F(established, i64, not_before) F(established, i64, not_after)     \
-	    F(established, bytes, chain) F(established, bytes, names))	       \
+	    F(established, bytes, chain) F(established, bytes, names)	       \
+	    F(established, str, ocsp_url) F(established, str, ocsp_result)     \
+	    F(established, i64, ocsp_response_status)			       \
+	    F(established, i64, ocsp_cert_status)			       \
+	    F(established, i64, ocsp_crl_reason)			       \
+	    F(established, i64, ocsp_this_update)			       \
+	    F(established, i64, ocsp_next_update)			       \
+	    F(established, i64, ocsp_revocation_time))			       \
 	M(FAILED, failed, 0x000a, worker, data, 1, 2,			       \
 	    F(failed, str, error))					       \
 	M(CLOSE, close, 0x000b, library, data, 1, 1,			       \
@@ -120,6 +152,7 @@ enum tlsp_verify {
 	TLSP_VERIFY_CERT = 1,
 	TLSP_VERIFY_NAME = 2,
 	TLSP_VERIFY_TIME = 4,
+	TLSP_VERIFY_STAPLE = 8,
 };
 
 enum tlsp_ending {

@@ -103,8 +103,12 @@ func (c *Conn) Recv() ([]byte, Fds, error) {
 	var err error
 	waitErr := c.raw.Read(func(fd uintptr) bool {
 		p := packets.Get().(*packet)
-		defer packets.Put(p)
 		var n, oobn, flags int
+		defer func() {
+			// There may be a password in it.
+			clear(p.data[:max(n, 0)])
+			packets.Put(p)
+		}()
 		n, oobn, flags, err = Recvmsg(int(fd), p.data[:], p.oob[:OobSize()])
 		if err == unix.EAGAIN {
 			return false
@@ -198,6 +202,8 @@ func Reply(fd int, m wire.Message, fds ...int) error {
 	if err != nil {
 		return err
 	}
+	// A private key may be in it.
+	defer clear(b)
 	return sendmsg(fd, b, fds)
 }
 

@@ -99,6 +99,22 @@ func TestRecvErrors(t *testing.T) {
 	}
 }
 
+// The buffers that messages are received in are used again, for any channel.
+func TestNothingStaysInBuffers(t *testing.T) {
+	c, fd := ends(t)
+	for _, p := range [][]byte{[]byte("secret"), append([]byte("secret"), make([]byte, wire.MaxMessage)...)} {
+		send(t, fd, p)
+		if b, _, err := c.Recv(); err == nil && string(b) != "secret" {
+			t.Fatalf("%q", b)
+		}
+		p := packets.Get().(*packet)
+		if bytes.Contains(p.data[:], []byte("secret")) {
+			t.Error("the message is still there")
+		}
+		packets.Put(p)
+	}
+}
+
 func TestExhausted(t *testing.T) {
 	c, fd := ends(t)
 	var limit unix.Rlimit

@@ -6,6 +6,7 @@ package conn
 
 import (
 	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"io"
 	"strings"
@@ -16,6 +17,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"libtls-proxy/goproxy/internal/channel"
+	"libtls-proxy/goproxy/internal/ocsp"
 	"libtls-proxy/goproxy/internal/tlsconf"
 	"libtls-proxy/goproxy/internal/wire"
 )
@@ -34,6 +36,8 @@ type Options struct {
 	Config     *tlsconf.Config
 	Verify     uint8
 	Servername string
+	// SessionLock is held where session files are read and written.
+	SessionLock *sync.Mutex
 }
 
 // An Ending is what STATUS_REPLY tells.
@@ -50,6 +54,8 @@ type Conn struct {
 	servername string
 	config     *tlsconf.Config
 	verify     uint8
+	session    *sessionFile // nil for none
+	staple     *ocsp.Result // nil for none
 
 	transport     transport
 	toApp, toPeer *stream // the application's end to write to, to read from
@@ -79,10 +85,12 @@ type Conn struct {
 	watching   bool   // the writer waits for the end of both directions
 	ended      bool   // the reader's direction is over
 	released   bool   // the application has closed, or has the network back
+	peer       []*x509.Certificate
 }
 
 // New takes over the descriptors of START, in its order.
-func New(fds channel.Fds, o Options) (*Conn, error) {
+func New(all channel.Fds, o Options) (*Conn, error) {
+	fds := all
 	c := &Conn{
 		id:         o.ID,
 		server:     o.Config.Server(),
@@ -94,11 +102,17 @@ func New(fds channel.Fds, o Options) (*Conn, error) {
 		writerDone: make(chan struct{}),
 		ending:     wire.EndingOpen,
 	}
-	// The data channels come last, the network's descriptors first.
+	var err error
+	if last := len(fds) - 1; len(fds)%2 == 1 {
+		if c.session, err = newSessionFile(fds[last], o.SessionLock); err != nil {
+			return nil, err
+		}
+		fds = fds[:last]
+	}
+	// The data channels come after the network's descriptors.
 	network := len(fds) / 2
 	streams := make([]*stream, len(fds))
 	for i := range fds {
-		var err error
 		if i >= network {
 			err = channel.CheckSocket(fds[i], unix.SOCK_STREAM)
 		}
@@ -115,8 +129,13 @@ func New(fds channel.Fds, o Options) (*Conn, error) {
 	c.transport.in, c.transport.out = streams[0], streams[network-1]
 	c.toApp, c.toPeer = streams[network], streams[len(streams)-1]
 	if network == 1 && streams[0].pipe {
-		c.close()
+		for _, s := range streams {
+			s.close()
+		}
 		return nil, errDescriptor
+	}
+	if c.session != nil {
+		all.Take(len(fds))
 	}
 	c.receiveFn = c.tryReceive
 	c.transport.out.disableDelay()
@@ -127,6 +146,13 @@ func New(fds channel.Fds, o Options) (*Conn, error) {
 
 // ID returns the number that STATUS asks for.
 func (c *Conn) ID() uint64 { return c.id }
+
+// Peer returns the certificates of the peer, once the handshake is done.
+func (c *Conn) Peer() []*x509.Certificate {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.peer
+}
 
 // Ending says how the direction from the peer ended.
 func (c *Conn) Ending() Ending {
@@ -174,11 +200,26 @@ func (c *Conn) close() {
 	if c.toPeer != c.toApp {
 		c.toPeer.close()
 	}
+	if c.session != nil {
+		c.session.close()
+	}
 }
 
 // handshake ends with ESTABLISHED, or with an error.
 func (c *Conn) handshake() error {
-	config, err := c.config.TLS(c.verify, c.servername)
+	options := tlsconf.Options{
+		Flags:   c.verify,
+		Name:    c.servername,
+		Stapled: func(r *ocsp.Result) { c.staple = r },
+	}
+	if c.session != nil {
+		cache, err := c.session.cache()
+		if err != nil {
+			return err
+		}
+		options.Sessions = cache
+	}
+	config, err := c.config.TLS(options)
 	if err != nil {
 		return err
 	}
@@ -196,8 +237,14 @@ func (c *Conn) handshake() error {
 		return err
 	}
 	c.transport.handshake = false
+	if c.session != nil {
+		if err := c.session.established(); err != nil {
+			return err
+		}
+	}
 	c.mu.Lock()
 	c.handshaken = true
+	c.peer = c.tls.ConnectionState().PeerCertificates
 	c.mu.Unlock()
 	if c.transport.aborted.Load() {
 		return errAborted

@@ -13,6 +13,7 @@ import (
 	"syscall"
 	"unicode"
 
+	"libtls-proxy/goproxy/internal/ocsp"
 	"libtls-proxy/goproxy/internal/tlsconf"
 	"libtls-proxy/goproxy/internal/verify"
 )
@@ -41,6 +42,7 @@ var (
 
 // Reason numbers of LibreSSL's SSL library.
 const (
+	reasonNoCiphers       = 0xb5
 	reasonNoProtocols     = 0xbf
 	reasonNoSharedCipher  = 0xc1
 	reasonNoCertificate   = 0xc7
@@ -170,9 +172,16 @@ func errorText(s state, err error) string {
 
 // handshakeText is the whole text for a failed handshake.
 func handshakeText(server bool, version uint16, err error) string {
-	var refused *verify.Error
-	if errors.As(err, &refused) {
-		return refused.Error()
+	var peer *verify.Error
+	var staple ocsp.Error
+	var other refusal
+	switch {
+	case errors.As(err, &peer):
+		return peer.Error()
+	case errors.As(err, &staple):
+		return staple.Error()
+	case errors.As(err, &other):
+		return other.Error()
 	}
 	return "handshake failed: " + handshakeReason(server, version, err)
 }
@@ -199,6 +208,8 @@ func handshakeReason(server bool, version uint16, err error) string {
 		return "unexpected EOF"
 	case errors.Is(err, tlsconf.ErrNoProtocols):
 		return sslError(before, reasonNoProtocols, "no protocols available")
+	case errors.Is(err, tlsconf.ErrNoCiphers):
+		return sslError(before, reasonNoCiphers, "no ciphers available")
 	case errors.As(err, &header):
 		return alertError(hello, notATLSHandshakeAlert)
 	case strings.Contains(text, unsupportedVersions), strings.Contains(text, unsupportedByServer):

@@ -10,6 +10,7 @@ import (
 	"encoding/pem"
 	"fmt"
 
+	"libtls-proxy/goproxy/internal/ocsp"
 	"libtls-proxy/goproxy/internal/tlsconf"
 	"libtls-proxy/goproxy/internal/verify"
 	"libtls-proxy/goproxy/internal/wire"
@@ -24,6 +25,7 @@ func (c *Conn) established() (*wire.Established, error) {
 		ALPN:       cs.NegotiatedProtocol,
 		Servername: c.servername,
 	}
+	addStaple(m, c.staple)
 	m.Cipher, m.CipherStrength = tlsconf.CipherName(cs.CipherSuite)
 	if c.server && !verify.IsAddress(cs.ServerName) {
 		m.Servername = cs.ServerName
@@ -62,5 +64,22 @@ func addPeer(m *wire.Established, cs *tls.ConnectionState) error {
 	}
 	m.Chain = chain.Bytes()
 	m.Names = verify.CertNames(leaf).List()
+	m.OCSPURL = ocsp.URL(leaf)
 	return nil
+}
+
+func addStaple(m *wire.Established, r *ocsp.Result) {
+	if r == nil {
+		r = &ocsp.Result{
+			ResponseStatus: -1, CertStatus: -1, CRLReason: -1,
+			ThisUpdate: -1, NextUpdate: -1, RevocationTime: -1,
+		}
+	}
+	m.OCSPResult = r.Text
+	m.OCSPResponseStatus = int64(r.ResponseStatus)
+	m.OCSPCertStatus = int64(r.CertStatus)
+	m.OCSPCRLReason = int64(r.CRLReason)
+	m.OCSPThisUpdate = r.ThisUpdate
+	m.OCSPNextUpdate = r.NextUpdate
+	m.OCSPRevocationTime = r.RevocationTime
 }

@@ -65,7 +65,10 @@ type session struct {
 
 func newConfig(t testing.TB, server bool, kp *testcert.Pair, edit func(*wire.Settings)) *tlsconf.Config {
 	t.Helper()
-	s := &wire.Settings{Role: wire.RoleClient, Protocols: wire.ProtocolTLS12 | wire.ProtocolTLS13}
+	s := &wire.Settings{
+		Role: wire.RoleClient, Protocols: wire.ProtocolTLS12 | wire.ProtocolTLS13,
+		Ciphers: testcert.Ciphers, Groups: testcert.Groups,
+	}
 	if server {
 		s.Role = wire.RoleServer
 	}
@@ -77,7 +80,8 @@ func newConfig(t testing.TB, server bool, kp *testcert.Pair, edit func(*wire.Set
 		pairs = append(pairs, &wire.Keypair{Slot: 1, Certificate: kp.CertPEM})
 	}
 	var cas verify.CACache
-	c, err := tlsconf.New(s, pairs, &cas, func(uint32, crypto.PublicKey) crypto.Signer { return kp.Key })
+	var tickets tlsconf.TicketCache
+	c, err := tlsconf.New(s, pairs, &wire.Live{}, tlsconf.Shared{CAs: &cas, Tickets: &tickets}, func(uint32, crypto.PublicKey) crypto.Signer { return kp.Key })
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -25,6 +25,7 @@ type keeper struct {
 
 	mu      sync.Mutex
 	nextID  uint32
+	drafts  uint32
 	configs map[uint32]*config
 	link    *link // nil while there is no worker
 	// deaths counts workers that died soon, one after another.
@@ -39,9 +40,12 @@ type keeper struct {
 // A config is a committed configuration.
 type config struct {
 	id       uint32
+	draft    uint32
 	role     uint8
 	keys     map[uint32]*key
+	pairs    int
 	document int
+	update   channel.Fds // the last CONFIG_UPDATE's document, if there was one
 	channel  *channel.Conn
 	ready    bool
 	// attempts counts the workers that were given the configuration and
@@ -109,16 +113,18 @@ func (k *keeper) hello(b []byte, fds channel.Fds) bool {
 		c.Close()
 		return true
 	}
-	d := &draft{keeper: k, channel: c, keys: make(map[uint32]*key)}
-	k.hold()
+	d := &draft{keeper: k, id: k.hold(), channel: c, keys: make(map[uint32]*key)}
 	go d.serve()
 	return true
 }
 
-func (k *keeper) hold() {
+// hold counts a draft, and gives it a number of its own.
+func (k *keeper) hold() uint32 {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	k.users++
+	k.drafts++
+	return k.drafts
 }
 
 // drop takes a user away. With the last one the worker is told to finish.
@@ -142,6 +148,7 @@ func (k *keeper) dropLocked() {
 // A draft is a configuration that is being put together.
 type draft struct {
 	keeper  *keeper
+	id      uint32
 	channel *channel.Conn
 	keys    map[uint32]*key
 	last    uint32
@@ -176,6 +183,15 @@ func (d *draft) handle(b []byte, fds channel.Fds) bool {
 		_ = channel.Reply(reply, &wire.AddKeyReply{Error: text, Slot: slot})
 	case *wire.DropKey:
 		delete(d.keys, m.Slot)
+	case *wire.CheckCert:
+		reply := fds.Take(1)
+		hash, text := d.checkCert(fds[0])
+		_ = channel.Reply(reply, &wire.CheckCertReply{Error: text, Hash: hash})
+	case *wire.DecryptKey:
+		reply := fds.Take(1)
+		key, text := d.decrypt(fds[0], m.Password)
+		_ = channel.Reply(reply, &wire.DecryptKeyReply{Error: text, Key: key})
+		clear(key)
 	case *wire.Commit:
 		d.commit(fds)
 	}
@@ -186,17 +202,45 @@ func (d *draft) add(fd int) (text string, slot uint32) {
 	if len(d.keys) >= maxKeys || d.last == 1<<32-1 {
 		return "too many private keys", 0
 	}
-	var key *key
-	err := d.channel.With(func(draft int) error {
-		key, text = loadKey(fd, draft)
-		return nil
-	})
-	if err != nil || text != "" {
-		return text, 0
+	data, err := d.read(fd)
+	if err != nil {
+		return readError("failed to read private key", err), 0
 	}
+	defer clear(data)
 	d.last++
-	d.keys[d.last] = key
+	d.keys[d.last] = parseKey(data)
 	return "", d.last
+}
+
+// read reads what the application gave, at most as much as a key may have.
+func (d *draft) read(fd int) (data []byte, err error) {
+	err = d.channel.With(func(draft int) error {
+		data, err = readAll(fd, draft, wire.MaxKey)
+		return err
+	})
+	return data, err
+}
+
+func (d *draft) checkCert(fd int) (hash, text string) {
+	data, err := d.read(fd)
+	if err != nil {
+		return "", readError("failed to read certificate", err)
+	}
+	if hash, err = leafHash(data); err != nil {
+		return "", "failed to load certificate: " + err.Error()
+	}
+	return hash, ""
+}
+
+// decrypt can take seconds, in which the draft does nothing else.
+func (d *draft) decrypt(fd int, password []byte) (key []byte, text string) {
+	defer clear(password)
+	data, err := d.read(fd)
+	if err != nil {
+		return nil, readError("failed to read private key", err)
+	}
+	defer clear(data)
+	return decryptKey(data, password)
 }
 
 func (d *draft) commit(fds channel.Fds) {
@@ -212,11 +256,33 @@ func (d *draft) commit(fds channel.Fds) {
 	}
 	conf.document = fds.Take(0)
 	conf.channel = c
+	conf.draft = d.id
 	d.keeper.commit(conf)
 }
 
 // check reads a document and compares its certificates with the keys.
 func (d *draft) check(fd int) (*config, error) {
+	data, err := readDocument(fd)
+	if err != nil {
+		return nil, err
+	}
+	settings, pairs, _, err := wire.DecodeDocument(data)
+	if err != nil {
+		return nil, err
+	}
+	conf := &config{role: settings.Role, keys: make(map[uint32]*key), pairs: len(pairs)}
+	for _, p := range pairs {
+		if err := d.checkPair(conf, p); err != nil {
+			return nil, err
+		}
+	}
+	if conf.role == wire.RoleServer && len(conf.keys) == 0 {
+		return nil, errMismatch
+	}
+	return conf, nil
+}
+
+func readDocument(fd int) ([]byte, error) {
 	var st unix.Stat_t
 	if err := unix.Fstat(fd, &st); err != nil {
 		return nil, errors.New(readError("failed to read configuration", err))
@@ -228,20 +294,7 @@ func (d *draft) check(fd int) (*config, error) {
 	if err != nil {
 		return nil, errors.New(readError("failed to read configuration", err))
 	}
-	settings, pairs, err := wire.DecodeDocument(data)
-	if err != nil {
-		return nil, err
-	}
-	conf := &config{role: settings.Role, keys: make(map[uint32]*key)}
-	for _, p := range pairs {
-		if err := d.checkPair(conf, p); err != nil {
-			return nil, err
-		}
-	}
-	if conf.role == wire.RoleServer && len(conf.keys) == 0 {
-		return nil, errMismatch
-	}
-	return conf, nil
+	return data, nil
 }
 
 func (d *draft) checkPair(conf *config, p *wire.Keypair) error {

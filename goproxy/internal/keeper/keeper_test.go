@@ -3,8 +3,11 @@
 package keeper
 
 import (
+	"bytes"
+	"crypto/sha256"
 	"crypto/tls"
 	"encoding/binary"
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -252,6 +255,104 @@ func TestAddKeyErrors(t *testing.T) {
 	b.finish()
 }
 
+func TestCheckCert(t *testing.T) {
+	b := newBench(t)
+	link := b.worker()
+	draft := b.draft()
+	defer draft.Close()
+	check := func(data []byte) *wire.CheckCertReply {
+		t.Helper()
+		reply := request(t, draft, &wire.CheckCert{}, data)
+		defer reply.Close()
+		m, _ := recv(t, reply, "keeper", "reply")
+		return m.(*wire.CheckCertReply)
+	}
+	kp := testcert.New(t, testcert.Options{})
+	want := fmt.Sprintf("SHA256:%x", sha256.Sum256(publicBits(t, kp.Cert.PublicKey)))
+	if r := check(kp.CertPEM); r.Error != "" || r.Hash != want {
+		t.Errorf("%+v, want %s", r, want)
+	}
+	for _, tt := range []struct {
+		data []byte
+		want string
+	}{
+		{nil, "failed to load certificate: error:09FFF06C:PEM routines:CRYPTO_internal:no start line"},
+		{make([]byte, wire.MaxKey+1), "failed to read certificate: File too large"},
+	} {
+		if r := check(tt.data); r.Error != tt.want || r.Hash != "" {
+			t.Errorf("%+v, want %q", r, tt.want)
+		}
+	}
+	// A chain to be checked takes no slot.
+	if r := addKey(t, draft, kp.KeyPEM); r.Slot != 1 {
+		t.Errorf("%+v", r)
+	}
+	b.control.Close()
+	draft.Close()
+	recv(t, link, "keeper", "link")
+	link.Close()
+	b.finish()
+}
+
+func TestDecryptKeyRequest(t *testing.T) {
+	b := newBench(t)
+	link := b.worker()
+	draft := b.draft()
+	defer draft.Close()
+	for _, tt := range []struct {
+		data           string
+		password       string
+		want, wantText string
+	}{
+		{encryptedKey, "secret", plainKey, ""},
+		{encryptedKey, "", "", "failed to decrypt private key: wrong password or malformed private key"},
+		{strings.Repeat("x", wire.MaxKey+1), "secret", "", "failed to read private key: File too large"},
+		{plainKey, "secret", plainKey, ""},
+	} {
+		reply := request(t, draft, &wire.DecryptKey{Password: []byte(tt.password)}, []byte(tt.data))
+		m, _ := recv(t, reply, "keeper", "reply")
+		reply.Close()
+		if r := m.(*wire.DecryptKeyReply); string(r.Key) != tt.want || r.Error != tt.wantText {
+			t.Errorf("%q: %d bytes, %q", tt.password, len(r.Key), r.Error)
+		}
+	}
+	if r := addKey(t, draft, []byte(plainKey)); r.Slot != 1 {
+		t.Errorf("%+v", r)
+	}
+	b.control.Close()
+	draft.Close()
+	recv(t, link, "keeper", "link")
+	link.Close()
+	b.finish()
+}
+
+func TestPasswordIsWiped(t *testing.T) {
+	for _, data := range []string{encryptedKey, "garbage", strings.Repeat("x", wire.MaxKey+1)} {
+		c, end, err := channel.Pair()
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer c.Close()
+		reply, replyEnd, err := channel.Pair()
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer reply.Close()
+		b, err := wire.Encode(&wire.DecryptKey{Password: []byte("secret")})
+		if err != nil {
+			t.Fatal(err)
+		}
+		d := &draft{keeper: &keeper{}, channel: c}
+		if !d.handle(b, channel.Fds{memfd(t, []byte(data)), replyEnd}) {
+			t.Error("the draft is closed")
+		}
+		if bytes.Contains(b, []byte("secret")) {
+			t.Errorf("the password is still there after %.20q", data)
+		}
+		unix.Close(end)
+	}
+}
+
 func TestVersions(t *testing.T) {
 	b := newBench(t)
 	link := b.worker()
@@ -385,6 +486,193 @@ func TestNextWorker(t *testing.T) {
 	b.finish()
 }
 
+func sendUpdate(t testing.TB, link *channel.Conn, id uint32, fd int) {
+	t.Helper()
+	defer unix.Close(fd)
+	if err := link.Send(&wire.ConfigUpdate{Config: id}, fd); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// wantConfig takes a CONFIG, whose update shall be this one.
+func wantConfig(t *testing.T, link *channel.Conn, id uint32, update []byte) {
+	t.Helper()
+	m, fds := recv(t, link, "keeper", "link")
+	defer fds.Close()
+	if c, ok := m.(*wire.Config); !ok || c.Config != id {
+		t.Fatalf("%T %+v", m, m)
+	}
+	if update == nil {
+		if len(fds) != 2 {
+			t.Errorf("%d descriptors without an update", len(fds))
+		}
+		return
+	}
+	if len(fds) != 3 {
+		t.Fatalf("%d descriptors with an update", len(fds))
+	}
+	if got, err := readDocument(fds[2]); err != nil || !bytes.Equal(got, update) {
+		t.Errorf("update %x, %v, want %x", got, err, update)
+	}
+}
+
+func TestUpdate(t *testing.T) {
+	b, link, conf, id := serving(t, "p256")
+	defer conf.Close()
+	staple := document(t, &wire.Staple{Response: []byte("response")})
+	both := document(t, &wire.TicketKey{Revision: 2, Key: make([]byte, wire.TicketKeySize)},
+		&wire.TicketKey{Revision: 1, Key: make([]byte, wire.TicketKeySize)}, &wire.Staple{})
+	sendUpdate(t, link, id, memfd(t, staple))
+	sendUpdate(t, link, id, memfd(t, both))
+	link.Close()
+	link = b.worker()
+	wantConfig(t, link, id, both)
+	// A bad one costs the worker its link, and changes nothing.
+	sendUpdate(t, link, id, memfd(t, []byte{}))
+	sendUpdate(t, link, id, memfd(t, staple[1:]))
+	wantEOF(t, link)
+	link.Close()
+	link = b.worker()
+	wantConfig(t, link, id, []byte{})
+	b.control.Close()
+	if err := link.Send(&wire.ConfigClosed{Config: id}); err != nil {
+		t.Fatal(err)
+	}
+	recv(t, link, "keeper", "link")
+	link.Close()
+	b.finish()
+}
+
+// A linked is a keeper with a configuration and a link whose other end nobody
+// reads.
+type linked struct {
+	*keeper
+	conf *config
+	link *link
+}
+
+func newLinked(t testing.TB) *linked {
+	t.Helper()
+	l, end, err := channel.Pair()
+	if err != nil {
+		t.Fatal(err)
+	}
+	app, appEnd, err := channel.Pair()
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		l.Close()
+		unix.Close(end)
+		unix.Close(appEnd)
+	})
+	k := &keeper{sem: newSemaphores(), configs: make(map[uint32]*config), users: 2}
+	conf := &config{id: 1, role: wire.RoleServer, pairs: 1, channel: app, document: memfd(t, nil),
+		update: channel.Fds{memfd(t, nil)}}
+	k.configs[1] = conf
+	return &linked{k, conf, &link{channel: l, pending: make(chan struct{}, maxPending)}}
+}
+
+func isOpen(fd int) bool {
+	_, err := unix.FcntlInt(uintptr(fd), unix.F_GETFD, 0)
+	return err == nil
+}
+
+func TestBadUpdates(t *testing.T) {
+	staple := document(t, &wire.Staple{Response: []byte("response")})
+	var pipe [2]int
+	if err := unix.Pipe2(pipe[:], unix.O_CLOEXEC); err != nil {
+		t.Fatal(err)
+	}
+	defer unix.Close(pipe[1])
+	sparse := memfd(t, nil)
+	if err := unix.Ftruncate(sparse, wire.MaxDocument+1); err != nil {
+		t.Fatal(err)
+	}
+	k := newLinked(t)
+	first := k.conf.update[0]
+	for _, tt := range []struct {
+		name   string
+		config uint32
+		fd     int
+		ok     bool
+	}{
+		{"settings", 1, memfd(t, document(t, &wire.Settings{Role: wire.RoleServer})), false},
+		{"pair", 1, memfd(t, document(t, &wire.Keypair{})), false},
+		{"other message", 1, memfd(t, document(t, &wire.Start{})), false},
+		{"cut off", 1, memfd(t, staple[:len(staple)-1]), false},
+		{"staple of no pair", 1, memfd(t, document(t, &wire.Staple{Pair: 1})), false},
+		{"pipe", 1, pipe[0], false},
+		{"too long", 1, sparse, false},
+		{"other configuration", 2, memfd(t, staple), false},
+		{"good", 1, memfd(t, staple), true},
+	} {
+		b, err := wire.Encode(&wire.ConfigUpdate{Config: tt.config})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := k.handle(k.link, b, channel.Fds{tt.fd}); (err == nil) != tt.ok {
+			t.Errorf("%s: %v", tt.name, err)
+		}
+		if isOpen(tt.fd) != tt.ok || isOpen(first) == tt.ok {
+			t.Errorf("%s: open %v, the one before %v", tt.name, isOpen(tt.fd), isOpen(first))
+		}
+	}
+	last := k.conf.update[0]
+	k.forget(k.conf)
+	if isOpen(last) {
+		t.Error("the update of a configuration that is closed is open")
+	}
+}
+
+func TestNoUpdate(t *testing.T) {
+	b, link, conf, id := serving(t, "p256")
+	defer conf.Close()
+	link.Close()
+	link = b.worker()
+	wantConfig(t, link, id, nil)
+	b.control.Close()
+	if err := link.Send(&wire.ConfigClosed{Config: id}); err != nil {
+		t.Fatal(err)
+	}
+	recv(t, link, "keeper", "link")
+	link.Close()
+	b.finish()
+}
+
+// Without descriptors the keeper loses an update, and not the worker.
+func TestUpdateExhausted(t *testing.T) {
+	b, link, conf, id := serving(t, "p256")
+	defer conf.Close()
+	var limit unix.Rlimit
+	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &limit); err != nil {
+		t.Fatal(err)
+	}
+	update := memfd(t, nil)
+	if err := unix.Setrlimit(unix.RLIMIT_NOFILE, &unix.Rlimit{Cur: 3, Max: limit.Max}); err != nil {
+		t.Fatal(err)
+	}
+	sendUpdate(t, link, id, update)
+	err := link.Send(&wire.Sign{Request: 1, Config: id})
+	m, _ := recv(t, link, "keeper", "link")
+	if e := unix.Setrlimit(unix.RLIMIT_NOFILE, &limit); e != nil {
+		t.Fatal(e)
+	}
+	if r, ok := m.(*wire.SignReply); err != nil || !ok || r.Request != 1 {
+		t.Errorf("%v, %T %+v", err, m, m)
+	}
+	link.Close()
+	link = b.worker()
+	wantConfig(t, link, id, nil)
+	b.control.Close()
+	if err := link.Send(&wire.ConfigClosed{Config: id}); err != nil {
+		t.Fatal(err)
+	}
+	recv(t, link, "keeper", "link")
+	link.Close()
+	b.finish()
+}
+
 // A configuration that kills two workers is given up.
 func TestDeadlyConfiguration(t *testing.T) {
 	b := newBench(t)
@@ -454,12 +742,15 @@ func TestRefusalsAreCounted(t *testing.T) {
 
 // Whatever is sent on a draft, the keeper takes it or closes the draft.
 func FuzzDraft(f *testing.F) {
-	for _, m := range []wire.Message{&wire.AddKey{}, &wire.DropKey{Slot: 1}, &wire.Commit{}, &wire.Hello{}} {
+	for _, m := range []wire.Message{&wire.AddKey{}, &wire.DropKey{Slot: 1}, &wire.Commit{}, &wire.Hello{},
+		&wire.CheckCert{}, &wire.DecryptKey{Password: []byte("secret")}} {
 		b, err := wire.Encode(m)
 		if err != nil {
 			f.Fatal(err)
 		}
-		f.Add(b, uint8(2), []byte("-----BEGIN PRIVATE KEY-----\n"))
+		for _, content := range []string{"-----BEGIN PRIVATE KEY-----\n", "-----BEGIN CERTIFICATE-----\n", encryptedKey} {
+			f.Add(b, uint8(2), []byte(content))
+		}
 	}
 	b, err := wire.Encode(&wire.Commit{})
 	if err != nil {
@@ -500,5 +791,47 @@ func FuzzDraft(f *testing.F) {
 			unix.Close(conf.document)
 			conf.channel.Close()
 		}
+	})
+}
+
+// Whatever a worker sends, no descriptor is left but that of the last update.
+func FuzzLink(f *testing.F) {
+	staple := document(f, &wire.Staple{Response: []byte("response")})
+	for _, m := range []wire.Message{&wire.ConfigUpdate{Config: 1}, &wire.ConfigUpdate{Config: 2},
+		&wire.ConfigReady{Config: 1}, &wire.ConfigReady{Config: 1, Error: "x"}, &wire.ConfigClosed{Config: 1},
+		&wire.Sign{Config: 1, Slot: 1}} {
+		b, err := wire.Encode(m)
+		if err != nil {
+			f.Fatal(err)
+		}
+		for n := range uint8(3) {
+			f.Add(b, n, staple)
+		}
+		f.Add(b, uint8(1), document(f, &wire.TicketKey{Key: make([]byte, 48)}))
+		f.Add(b, uint8(1), document(f, &wire.Staple{Pair: 1}))
+	}
+	f.Fuzz(func(t *testing.T, b []byte, n uint8, content []byte) {
+		k := newLinked(t)
+		conf, first := k.conf, k.conf.update[0]
+		var fds channel.Fds
+		for range n % 4 {
+			fds = append(fds, memfd(t, content))
+		}
+		err := k.handle(k.link, b, fds)
+		for i, fd := range fds {
+			if fd >= 0 {
+				t.Errorf("descriptor %d is left", i)
+			}
+		}
+		if k.configs[1] == nil {
+			if conf.update[0] != -1 {
+				t.Error("the update of a configuration that is closed is left")
+			}
+			return
+		}
+		if len(conf.update) != 1 || conf.update[0] < 0 || err != nil && conf.update[0] != first {
+			t.Errorf("%v, update %v, the first was %d", err, conf.update, first)
+		}
+		k.forget(conf)
 	})
 }

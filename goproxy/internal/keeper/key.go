@@ -8,15 +8,19 @@ import (
 	"crypto/ed25519"
 	"crypto/rsa"
 	"crypto/x509"
+	"encoding/base64"
 	"encoding/pem"
 	"errors"
+	"fmt"
 	"io"
 	"os"
+	"slices"
 	"syscall"
 	"unicode"
 
 	"golang.org/x/sys/unix"
 
+	"libtls-proxy/goproxy/internal/pkcs"
 	"libtls-proxy/goproxy/internal/tlsconf"
 	"libtls-proxy/goproxy/internal/wire"
 )
@@ -157,15 +161,41 @@ func readFile(fd, limit int) ([]byte, error) {
 	return buf, nil
 }
 
-// loadKey is ADD_KEY: what cannot be read is an error at once, what is not a
-// key is one at COMMIT.
-func loadKey(fd, draft int) (*key, string) {
-	data, err := readAll(fd, draft, wire.MaxKey)
+// maxDecrypted is what a DECRYPT_KEY_REPLY has room for.
+const maxDecrypted = wire.MaxMessage - 12
+
+// decryptKey returns a private key as PKCS #8 in PEM, or a text that says why
+// it is none.
+func decryptKey(data, password []byte) (key []byte, text string) {
+	der, err := pkcs.Decrypt(data, password)
 	if err != nil {
-		return nil, readError("failed to read private key", err)
+		// The error may quote the file.
+		return nil, fmt.Sprintf("failed to decrypt private key: %.200s", err)
 	}
-	defer clear(data)
-	return parseKey(data), ""
+	defer clear(der)
+	key = encodeKey(der)
+	if len(key) > maxDecrypted {
+		clear(key)
+		return nil, "private key is too long"
+	}
+	return key, ""
+}
+
+// encodeKey is pem.Encode without copies that nobody can clear.
+func encodeKey(der []byte) []byte {
+	const (
+		begin = "-----BEGIN PRIVATE KEY-----\n"
+		end   = "-----END PRIVATE KEY-----\n"
+		chunk = 48 // bytes in a line of 64 characters
+	)
+	lines := (len(der) + chunk - 1) / chunk
+	size := len(begin) + base64.StdEncoding.EncodedLen(len(der)) + lines + len(end)
+	out := append(make([]byte, 0, size), begin...)
+	for line := range slices.Chunk(der, chunk) {
+		out = base64.StdEncoding.AppendEncode(out, line)
+		out = append(out, '\n')
+	}
+	return append(out, end...)
 }
 
 // readError names the cause as strerror(3) does.

@@ -8,6 +8,8 @@ import (
 	"crypto/rand"
 	"crypto/rsa"
 	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/asn1"
 	"encoding/pem"
 	"os"
 	"strings"
@@ -141,6 +143,74 @@ func TestReadAll(t *testing.T) {
 	defer w.Close()
 	if _, err := read(r, 10); err != os.ErrClosed {
 		t.Errorf("pipe that stays open after the draft: %v", err)
+	}
+}
+
+// openssl(1) made it, and encrypted it with the password "secret".
+const plainKey = `-----BEGIN PRIVATE KEY-----
+MIGHAgEAMBMGByqGSM49AgEGCCqGSM49AwEHBG0wawIBAQQgZzxcwSCmDI6683Y9
+EwilRaVWm0dMKNBIkC4lqBgh4tihRANCAAToDMMrrwT5xmVaAv3iftrjrdD1il86
+odF80rvDyjBSUCcWng2To9VxkGu0V2xp8VM2DhnB/D+Sl4iK9kbtUFUn
+-----END PRIVATE KEY-----
+`
+
+const encryptedKey = `-----BEGIN ENCRYPTED PRIVATE KEY-----
+MIHsMFcGCSqGSIb3DQEFDTBKMCkGCSqGSIb3DQEFDDAcBAixFzRZihfKjgICCAAw
+DAYIKoZIhvcNAgkFADAdBglghkgBZQMEAQIEEBelMoDVNnwLQmBZaAK2oA0EgZDf
+uhYdos/InwGhRmh/jZmFmroScV+hlwoBehWzjciiHPnoKcDAtxEibZb/AXYXfVbs
+Xhj20CmWeyEIFpuy3f9KKDjWHBufd7vOTTfpwDKReP1umQGJzcOBkmaYVaFtRBGr
+ImV2Wx8C2fjzXHRhv8Bs5SChcPHtY4JQaZ2CiqdUPkWWABIjPu73w34QBjpG01Q=
+-----END ENCRYPTED PRIVATE KEY-----
+`
+
+func TestDecryptKey(t *testing.T) {
+	long := strings.Repeat("x", 1000)
+	unknown := func(size int) string {
+		der, err := asn1.Marshal(struct {
+			Version   int
+			Algorithm pkix.AlgorithmIdentifier
+			Key       []byte
+		}{0, pkix.AlgorithmIdentifier{Algorithm: asn1.ObjectIdentifier{1, 2, 3}}, make([]byte, size)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return encode("PRIVATE KEY", der)
+	}
+	for _, tt := range []struct {
+		name, data, password string
+		want, err            string
+	}{
+		{"encrypted", encryptedKey, "secret", plainKey, ""},
+		{"not encrypted", plainKey, "", plainKey, ""},
+		{"of a kind unknown to us", unknown(32), "", unknown(32), ""},
+		{"long", unknown(40000), "", unknown(40000), ""},
+		{"too long for a message", unknown(50000), "", "", "private key is too long"},
+		{"wrong password", encryptedKey, "secreT", "", "failed to decrypt private key: wrong password or malformed private key"},
+		{"no key", "garbage", "secret", "", "failed to decrypt private key: no private key"},
+		{"long name", "-----BEGIN RSA PRIVATE KEY-----\nProc-Type: 4,ENCRYPTED\nDEK-Info: " + long +
+			",00\n\nAAAA\n-----END RSA PRIVATE KEY-----\n", "x", "",
+			"failed to decrypt private key: " + (`unsupported encryption "` + long)[:200]},
+	} {
+		key, text := decryptKey([]byte(tt.data), []byte(tt.password))
+		if string(key) != tt.want || text != tt.err {
+			t.Errorf("%s: %d bytes %.100s, %q", tt.name, len(key), key, text)
+		}
+	}
+}
+
+func TestEncodeKey(t *testing.T) {
+	der := make([]byte, 200)
+	for i := range der {
+		der[i] = byte(i)
+	}
+	for n := range der {
+		key := encodeKey(der[:n])
+		if string(key) != encode("PRIVATE KEY", der[:n]) {
+			t.Errorf("%d bytes: %s", n, key)
+		}
+		if cap(key) != len(key) {
+			t.Errorf("%d bytes: the buffer grew", n)
+		}
 	}
 }
 

@@ -109,6 +109,9 @@ func (k *keeper) serve(l *link) {
 
 	for {
 		b, fds, err := l.channel.Recv()
+		if errors.Is(err, channel.ErrExhausted) {
+			continue
+		}
 		if err != nil {
 			break
 		}
@@ -131,7 +134,8 @@ func (k *keeper) serve(l *link) {
 func (k *keeper) give(conf *config) {
 	conf.attempts++
 	err := conf.channel.With(func(fd int) error {
-		return k.link.channel.Send(&wire.Config{Config: conf.id}, conf.document, fd)
+		fds := append([]int{conf.document, fd}, conf.update...)
+		return k.link.channel.Send(&wire.Config{Config: conf.id, Draft: conf.draft}, fds...)
 	})
 	// That the worker has died shows at the reading end of the link, and
 	// the next one is given the configuration again.
@@ -172,6 +176,7 @@ func (k *keeper) commit(conf *config) {
 func (k *keeper) forget(conf *config) {
 	delete(k.configs, conf.id)
 	unix.Close(conf.document)
+	conf.update.Close()
 	conf.channel.Close()
 	k.dropLocked()
 }
@@ -189,6 +194,8 @@ func (k *keeper) handle(l *link, b []byte, fds channel.Fds) error {
 		return k.sign(l, m)
 	case *wire.ConfigReady:
 		return k.configReady(m)
+	case *wire.ConfigUpdate:
+		return k.configUpdate(m, fds)
 	case *wire.ConfigClosed:
 		k.mu.Lock()
 		defer k.mu.Unlock()
@@ -219,6 +226,31 @@ func (k *keeper) configReady(m *wire.ConfigReady) error {
 		// If the application has gone the worker will notice.
 		_ = conf.channel.Send(&wire.CommitReply{})
 	}
+	return nil
+}
+
+// configUpdate keeps the document of an update for the next worker, which
+// shall not be given one that it cannot use.
+func (k *keeper) configUpdate(m *wire.ConfigUpdate, fds channel.Fds) error {
+	data, err := readDocument(fds[0])
+	if err != nil {
+		return err
+	}
+	live, err := wire.DecodeUpdate(data)
+	if err != nil {
+		return err
+	}
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	conf := k.configs[m.Config]
+	if conf == nil {
+		return errWorker
+	}
+	if err := live.Check(conf.pairs); err != nil {
+		return err
+	}
+	conf.update.Close()
+	conf.update = channel.Fds{fds.Take(0)}
 	return nil
 }
 

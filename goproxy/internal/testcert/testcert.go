@@ -27,6 +27,7 @@ type Options struct {
 	Template func(*x509.Certificate)
 	Names    []string // host names and addresses
 	CA       bool
+	OCSPURL  string
 }
 
 // A Pair is a certificate with its key.
@@ -83,7 +84,7 @@ func New(t testing.TB, o Options) *Pair {
 		IsCA:                  o.CA,
 	}
 	if o.CA {
-		template.KeyUsage = x509.KeyUsageCertSign
+		template.KeyUsage = x509.KeyUsageCertSign | x509.KeyUsageCRLSign
 	}
 	for _, name := range o.Names {
 		if ip := net.ParseIP(name); ip != nil {
@@ -91,6 +92,9 @@ func New(t testing.TB, o Options) *Pair {
 		} else {
 			template.DNSNames = append(template.DNSNames, name)
 		}
+	}
+	if o.OCSPURL != "" {
+		template.OCSPServer = []string{o.OCSPURL}
 	}
 	if o.Template != nil {
 		o.Template(template)

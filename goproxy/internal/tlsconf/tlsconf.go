@@ -3,54 +3,78 @@
 package tlsconf
 
 import (
+	"bytes"
 	"crypto"
 	"crypto/rand"
 	"crypto/tls"
-	"crypto/x509"
 	"errors"
+	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
+	"libtls-proxy/goproxy/internal/ocsp"
+	"libtls-proxy/goproxy/internal/session"
 	"libtls-proxy/goproxy/internal/verify"
 	"libtls-proxy/goproxy/internal/wire"
 )
 
-// ErrNoProtocols is the answer to a handshake where no protocol is enabled.
-var ErrNoProtocols = errors.New("no protocols available")
+// The answers to a handshake for which a configuration leaves nothing.
+var (
+	ErrNoProtocols = errors.New("no protocols available")
+	ErrNoCiphers   = errors.New("no ciphers available")
+	ErrNoGroups    = errors.New("no supported groups available")
+)
 
 // A Config is a configuration that is ready to serve connections.
 type Config struct {
 	server       bool
+	unusable     error // what every handshake fails with
 	minVersion   uint16
 	maxVersion   uint16
+	ciphers      []uint16
+	preferClient bool
+	groups       []tls.CurveID
 	clientAuth   tls.ClientAuthType
 	depth        int
 	ca           *verify.CA
-	release      func()
+	releases     []func()
+	crls         *verify.CRLs
 	alpn         []string
 	certificates []certificate
+	tickets      *session.Tickets // nil without sessions
 
-	// A server's connections differ in nothing but the flags.
+	updating sync.Mutex
+	pairs    int
+	keys     []session.Key
+	// live has the certificates with the staples of today.
+	live atomic.Pointer[[]tls.Certificate]
+
+	// A server's connections differ in nothing but the flags if there are
+	// no sessions.
 	mu      sync.Mutex
 	servers map[uint8]*tls.Config
 }
 
 type certificate struct {
-	tls   tls.Certificate
+	tls   tls.Certificate // without a staple
+	pair  uint32
 	names *verify.Names
 }
 
 // New builds a configuration. The private key of each pair is what signer
 // returns for its slot.
-func New(s *wire.Settings, pairs []*wire.Keypair, cas *verify.CACache,
+func New(s *wire.Settings, pairs []*wire.Keypair, live *wire.Live, shared Shared,
 	signer func(slot uint32, public crypto.PublicKey) crypto.Signer) (*Config, error) {
 	c := &Config{
-		server:  s.Role == wire.RoleServer,
-		depth:   int(int32(s.VerifyDepth)),
-		servers: make(map[uint8]*tls.Config),
+		server:       s.Role == wire.RoleServer,
+		preferClient: s.PreferClient != 0,
+		depth:        int(int32(s.VerifyDepth)),
+		pairs:        len(pairs),
+		servers:      make(map[uint8]*tls.Config),
 	}
-	c.minVersion, c.maxVersion = versions(s.Protocols)
+	c.setProtocols(s)
 	switch s.VerifyClient {
 	case wire.ClientCertRequired:
 		c.clientAuth = tls.RequireAnyClientCert
@@ -61,7 +85,7 @@ func New(s *wire.Settings, pairs []*wire.Keypair, cas *verify.CACache,
 	if c.alpn, err = parseALPN(s.ALPN); err != nil {
 		return nil, err
 	}
-	for _, p := range pairs {
+	for i, p := range pairs {
 		if p.Slot == 0 {
 			continue
 		}
@@ -75,21 +99,120 @@ func New(s *wire.Settings, pairs []*wire.Keypair, cas *verify.CACache,
 				PrivateKey:  signer(p.Slot, chain.Leaf.PublicKey),
 				Leaf:        chain.Leaf,
 			},
+			pair:  uint32(i),
 			names: verify.CertNames(chain.Leaf),
 		})
 	}
 	if c.server && len(c.certificates) == 0 {
 		return nil, errors.New("private/public key mismatch")
 	}
-	if c.ca, c.release, err = cas.Get(s.CA); err != nil {
+	if s.CheckCRL != 0 {
+		// libtls takes lists from the file of the authorities, too.
+		c.crls = verify.ParseCRLs(slices.Concat(s.CRL, []byte("\n"), s.CA))
+		if err := c.crls.Err(); err != nil {
+			return nil, err
+		}
+	}
+	if c.server && s.SessionLifetime != 0 {
+		id := ticketsID{draft: shared.Draft, lifetime: time.Duration(s.SessionLifetime) * time.Second}
+		copy(id.context[:], s.SessionID)
+		var release func()
+		c.tickets, release = shared.Tickets.get(id)
+		c.releases = append(c.releases, release)
+	}
+	if err := c.Update(live); err != nil {
+		c.Close()
 		return nil, err
 	}
+	var release func()
+	if c.ca, release, err = shared.CAs.Get(s.CA); err != nil {
+		c.Close()
+		return nil, err
+	}
+	c.releases = append(c.releases, release)
 	return c, nil
+}
+
+// setProtocols brings versions, suites and groups together.
+func (c *Config) setProtocols(s *wire.Settings) {
+	c.minVersion, c.maxVersion = versions(s.Protocols)
+	if c.maxVersion == 0 {
+		c.unusable = ErrNoProtocols
+		return
+	}
+	var tls13 bool
+	c.ciphers, tls13 = parseCiphers(s.Ciphers, c.server)
+	if !tls13 {
+		c.maxVersion = min(c.maxVersion, tls.VersionTLS12)
+	}
+	if len(c.ciphers) == 0 {
+		c.minVersion = tls.VersionTLS13
+	}
+	if c.minVersion > c.maxVersion {
+		if !c.server {
+			c.unusable = ErrNoCiphers
+			return
+		}
+		// The client shall hear that it is the ciphers.
+		c.ciphers = []uint16{}
+		c.minVersion, c.maxVersion = tls.VersionTLS12, tls.VersionTLS12
+	}
+	if c.groups = parseGroups(s.Groups, c.maxVersion); len(c.groups) == 0 {
+		c.unusable = ErrNoGroups
+	}
+}
+
+// Update replaces what can change. Handshakes that have not come so far yet
+// see it.
+func (c *Config) Update(live *wire.Live) error {
+	if err := live.Check(c.pairs); err != nil {
+		return err
+	}
+	staples := make(map[uint32][]byte)
+	for _, s := range live.Staples {
+		staples[s.Pair] = bytes.Clone(s.Response)
+	}
+	certificates := make([]tls.Certificate, len(c.certificates))
+	for i, cert := range c.certificates {
+		certificates[i] = cert.tls
+		certificates[i].OCSPStaple = staples[cert.pair]
+	}
+	c.updating.Lock()
+	defer c.updating.Unlock()
+	if c.tickets != nil {
+		keys := c.ticketKeys(live.TicketKeys)
+		if err := c.tickets.SetKeys(keys); err != nil {
+			return err
+		}
+		clear(c.keys)
+		c.keys = keys
+	}
+	c.live.Store(&certificates)
+	return nil
+}
+
+// ticketKeys finds out which keys are new: the others have their age already.
+func (c *Config) ticketKeys(list []*wire.TicketKey) []session.Key {
+	var keys []session.Key
+	for _, k := range list {
+		key := session.Key{Rev: k.Revision, Key: [session.KeySize]byte(k.Key), Added: time.Now()}
+		for _, old := range c.keys {
+			if old.Rev == key.Rev && old.Key == key.Key {
+				key.Added = old.Added
+			}
+		}
+		keys = append(keys, key)
+	}
+	return keys
 }
 
 // Close gives back what the configuration shares with others. Connections
 // that are there already are not concerned.
-func (c *Config) Close() { c.release() }
+func (c *Config) Close() {
+	for _, release := range c.releases {
+		release()
+	}
+}
 
 // Server reports the role.
 func (c *Config) Server() bool { return c.server }
@@ -122,39 +245,46 @@ func parseALPN(list []byte) ([]string, error) {
 	return names, nil
 }
 
-// TLS returns the configuration of a connection that was started with these
-// flags and this name, which only a client has.
-func (c *Config) TLS(flags uint8, name string) (*tls.Config, error) {
-	if c.maxVersion == 0 {
-		return nil, ErrNoProtocols
+// Options say what a connection is to be.
+type Options struct {
+	// Flags are those of START.
+	Flags uint8
+
+	// What only a client has: the name of the server, where its sessions
+	// are, and who is told of a staple that is good.
+	Name     string
+	Sessions tls.ClientSessionCache
+	Stapled  func(*ocsp.Result)
+}
+
+// TLS returns the configuration of a connection.
+func (c *Config) TLS(o Options) (*tls.Config, error) {
+	if c.unusable != nil {
+		return nil, c.unusable
 	}
 	if !c.server {
-		return c.client(flags, name), nil
+		return c.client(o), nil
+	}
+	if c.tickets != nil {
+		return c.serverConfig(o), nil
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	t := c.servers[flags]
+	t := c.servers[o.Flags]
 	if t == nil {
-		t = c.serverConfig(flags)
-		c.servers[flags] = t
+		t = c.serverConfig(o)
+		c.servers[o.Flags] = t
 	}
 	return t, nil
 }
 
 func (c *Config) base() *tls.Config {
 	return &tls.Config{
-		MinVersion: c.minVersion,
-		MaxVersion: c.maxVersion,
-		NextProtos: c.alpn,
-		CipherSuites: []uint16{
-			tls.TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384,
-			tls.TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384,
-			tls.TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305_SHA256,
-			tls.TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256,
-			tls.TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256,
-			tls.TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256,
-		},
-		CurvePreferences: []tls.CurveID{tls.X25519MLKEM768, tls.X25519, tls.CurveP256, tls.CurveP384},
+		MinVersion:       c.minVersion,
+		MaxVersion:       c.maxVersion,
+		NextProtos:       c.alpn,
+		CipherSuites:     c.ciphers,
+		CurvePreferences: c.groups,
 		// libtls has no sessions unless they are asked for.
 		SessionTicketsDisabled:      true,
 		DynamicRecordSizingDisabled: true,
@@ -163,44 +293,67 @@ func (c *Config) base() *tls.Config {
 	}
 }
 
-func (c *Config) client(flags uint8, name string) *tls.Config {
+func (c *Config) client(o Options) *tls.Config {
 	t := c.base()
-	t.ServerName = name
-	t.VerifyConnection = func(cs tls.ConnectionState) error {
-		return c.verify(cs, flags, name)
-	}
+	t.ServerName = o.Name
+	t.ClientSessionCache = o.Sessions
+	t.SessionTicketsDisabled = o.Sessions == nil
+	t.VerifyConnection = func(cs tls.ConnectionState) error { return c.verify(&cs, o) }
 	// libtls does not look at the names of authorities that the server
 	// would like.
 	t.GetClientCertificate = func(*tls.CertificateRequestInfo) (*tls.Certificate, error) {
 		if len(c.certificates) == 0 {
 			return &tls.Certificate{}, nil
 		}
-		return &c.certificates[0].tls, nil
+		return c.current(0), nil
 	}
 	return t
 }
 
-func (c *Config) serverConfig(flags uint8) *tls.Config {
+// current returns a certificate with the staple of today.
+func (c *Config) current(i int) *tls.Certificate { return &(*c.live.Load())[i] }
+
+func (c *Config) serverConfig(o Options) *tls.Config {
 	t := c.base()
 	t.ClientAuth = c.clientAuth
-	t.GetCertificate = c.choose
-	t.VerifyConnection = func(cs tls.ConnectionState) error {
-		return c.verify(cs, flags, "")
-	}
-	if len(c.alpn) == 0 {
-		return t
-	}
-	// crypto/tls lets a client that only knows http/1.1 into a server that
-	// only knows h2. A protocol that nobody can have asked for refuses it.
-	refuse := t.Clone()
-	refuse.NextProtos = []string{"\x00" + rand.Text()}
-	t.GetConfigForClient = func(hello *tls.ClientHelloInfo) (*tls.Config, error) {
-		if len(hello.SupportedProtos) > 0 && !overlap(c.alpn, hello.SupportedProtos) {
-			return refuse, nil
+	t.GetCertificate = func(hello *tls.ClientHelloInfo) (*tls.Certificate, error) {
+		i, err := c.choose(hello)
+		if err != nil {
+			return nil, err
 		}
+		return c.current(i), nil
+	}
+	t.VerifyConnection = func(cs tls.ConnectionState) error { return c.verify(&cs, o) }
+	if c.tickets != nil {
+		c.tickets.Attach(t)
+	}
+	t.GetConfigForClient = func(hello *tls.ClientHelloInfo) (*tls.Config, error) { return c.adapt(t, hello) }
+	return t
+}
+
+// adapt returns a configuration for one client where t is not what it should
+// be, or else nil.
+func (c *Config) adapt(t *tls.Config, hello *tls.ClientHelloInfo) (*tls.Config, error) {
+	tls12 := c.maxVersion == tls.VersionTLS12 || !slices.Contains(hello.SupportedVersions, tls.VersionTLS13)
+	// crypto/tls lets a client that only knows http/1.1 into a server that
+	// only knows h2.
+	refuse := len(c.alpn) > 0 && len(hello.SupportedProtos) > 0 && !overlap(c.alpn, hello.SupportedProtos)
+	if !tls12 && !refuse {
 		return nil, nil
 	}
-	return t
+	t = t.Clone()
+	if tls12 {
+		i, err := c.choose(hello)
+		if err != nil {
+			return nil, err
+		}
+		t.CipherSuites = c.pick(hello.CipherSuites, c.certificates[i].tls.Leaf.PublicKey)
+	}
+	if refuse {
+		// A protocol that nobody can have asked for.
+		t.NextProtos = []string{"\x00" + rand.Text()}
+	}
+	return t, nil
 }
 
 func overlap(a, b []string) bool {
@@ -218,42 +371,21 @@ var errServerName = errors.New("server name contains a NUL byte")
 
 // choose picks the certificate for a server name: the first match from the
 // second pair on, or else the first pair.
-func (c *Config) choose(hello *tls.ClientHelloInfo) (*tls.Certificate, error) {
+func (c *Config) choose(hello *tls.ClientHelloInfo) (int, error) {
 	name := hello.ServerName
 	if strings.IndexByte(name, 0) >= 0 {
-		return nil, errServerName
+		return 0, errServerName
 	}
 	if name != "" && !verify.IsAddress(name) {
 		for i := 1; i < len(c.certificates); i++ {
 			ok, err := c.certificates[i].names.Match(name)
 			if err != nil {
-				return nil, err
+				return 0, err
 			}
 			if ok {
-				return &c.certificates[i].tls, nil
+				return i, nil
 			}
 		}
 	}
-	return &c.certificates[0].tls, nil
-}
-
-func (c *Config) verify(cs tls.ConnectionState, flags uint8, name string) error {
-	if len(cs.PeerCertificates) == 0 {
-		// A client whose certificate is optional.
-		return nil
-	}
-	o := verify.Options{
-		CA:    c.ca,
-		Chain: flags&wire.VerifyChain != 0,
-		Times: flags&wire.VerifyTimes != 0,
-		Named: flags&wire.VerifyName != 0 && !c.server,
-		Name:  name,
-		Depth: c.depth,
-		Usage: x509.ExtKeyUsageServerAuth,
-		Now:   time.Now(),
-	}
-	if c.server {
-		o.Usage = x509.ExtKeyUsageClientAuth
-	}
-	return verify.Peer(cs.PeerCertificates, o)
+	return 0, nil
 }

@@ -22,8 +22,14 @@ func build(s *wire.Settings, pairs ...*testcert.Pair) (*Config, error) {
 	for i, p := range pairs {
 		list = append(list, &wire.Keypair{Slot: uint32(i) + 1, Certificate: p.CertPEM})
 	}
-	var cas verify.CACache
-	return New(s, list, &cas, func(slot uint32, public crypto.PublicKey) crypto.Signer {
+	shared := Shared{CAs: new(verify.CACache), Tickets: new(TicketCache)}
+	if s.Ciphers == nil {
+		s.Ciphers = testcert.Ciphers
+	}
+	if s.Groups == nil {
+		s.Groups = testcert.Groups
+	}
+	return New(s, list, &wire.Live{}, shared, func(slot uint32, public crypto.PublicKey) crypto.Signer {
 		return pairs[slot-1].Key
 	})
 }
@@ -56,7 +62,7 @@ func shake(t *testing.T, server, client *tls.Config) (sc, cc tls.ConnectionState
 
 func mustTLS(t *testing.T, c *Config, flags uint8, name string) *tls.Config {
 	t.Helper()
-	tc, err := c.TLS(flags, name)
+	tc, err := c.TLS(Options{Flags: flags, Name: name})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -89,7 +95,7 @@ func TestChoose(t *testing.T) {
 		{"::1", first},
 	} {
 		got, err := c.choose(&tls.ClientHelloInfo{ServerName: tt.name})
-		if err != nil || got.Leaf.SerialNumber.Cmp(tt.want.Cert.SerialNumber) != 0 {
+		if err != nil || c.certificates[got].tls.Leaf.SerialNumber.Cmp(tt.want.Cert.SerialNumber) != 0 {
 			t.Errorf("%q: wrong certificate, %v", tt.name, err)
 		}
 	}
@@ -123,7 +129,7 @@ func TestVersions(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			tc, err := c.TLS(0, "")
+			tc, err := c.TLS(Options{})
 			if tt.lo == 0 {
 				if err != ErrNoProtocols {
 					t.Errorf("%#x: %v", tt.bits, err)

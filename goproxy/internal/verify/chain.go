@@ -9,6 +9,7 @@ import (
 	"encoding/pem"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -120,18 +121,29 @@ type Options struct {
 	// Depth is how many certificates may be above the leaf, 0 for any.
 	Depth int
 	Usage x509.ExtKeyUsage
-	Now   time.Time
+	// CRLs has something about every certificate of the chain, unless it
+	// is nil.
+	CRLs *CRLs
+	Now  time.Time
 }
 
-// Peer decides about the certificates that a peer sent, the leaf first.
-func Peer(certs []*x509.Certificate, o Options) error {
-	if o.Chain {
-		if reason := o.chain(certs); reason != "" {
-			return &Error{"certificate verification failed: " + reason}
-		}
+// Chain decides about the certificates that a peer sent, the leaf first, and
+// returns the chain to an anchor: nil if it is not to be verified.
+func Chain(certs []*x509.Certificate, o Options) ([]*x509.Certificate, error) {
+	if !o.Chain {
+		return nil, nil
 	}
+	chain, reason := o.chain(certs)
+	if reason != "" {
+		return nil, &Error{"certificate verification failed: " + reason}
+	}
+	return chain, nil
+}
+
+// Name decides whether a leaf is who it shall be.
+func Name(leaf *x509.Certificate, o Options) error {
 	if o.Named {
-		ok, err := CertNames(certs[0]).Match(o.Name)
+		ok, err := CertNames(leaf).Match(o.Name)
 		if err != nil {
 			return &Error{err.Error()}
 		}
@@ -140,19 +152,19 @@ func Peer(certs []*x509.Certificate, o Options) error {
 		}
 	}
 	// libtls reads the common name after each handshake, and fails with it.
-	if _, err := CommonName(certs[0].RawSubject); err != nil {
+	if _, err := CommonName(leaf.RawSubject); err != nil {
 		return &Error{"error getting common name: " + err.Error()}
 	}
 	return nil
 }
 
-// chain returns the reason against the chain, in the words of
+// chain returns a chain or the reason against it, in the words of
 // X509_verify_cert_error_string(3).
-func (o *Options) chain(certs []*x509.Certificate) string {
+func (o *Options) chain(certs []*x509.Certificate) ([]*x509.Certificate, string) {
 	if o.Times {
 		chains, err := o.verify(certs, o.CA.pool())
 		if err == nil {
-			return o.depth(chains)
+			return o.accept(chains)
 		}
 	}
 	// Without the times, either because they shall not be looked at or to
@@ -163,12 +175,13 @@ func (o *Options) chain(certs []*x509.Certificate) string {
 	}
 	chains, err := o.verify(old, o.CA.anytime())
 	if err != nil {
-		return reason(certs, err)
+		return nil, reason(certs, err)
 	}
-	if why := o.depth(chains); why != "" || !o.Times {
-		return why
+	chain, why := o.accept(chains)
+	if why == "" && o.Times {
+		return nil, o.timeReason(chain, certs)
 	}
-	return o.timeReason(chains[0], certs)
+	return chain, why
 }
 
 func (o *Options) verify(certs []*x509.Certificate, roots *x509.CertPool) ([][]*x509.Certificate, error) {
@@ -184,16 +197,22 @@ func (o *Options) verify(certs []*x509.Certificate, roots *x509.CertPool) ([][]*
 	return certs[0].Verify(opts)
 }
 
-func (o *Options) depth(chains [][]*x509.Certificate) string {
-	if o.Depth <= 0 {
-		return ""
-	}
+// accept returns the first chain that nothing speaks against, or else the
+// reason against one of them.
+func (o *Options) accept(chains [][]*x509.Certificate) ([]*x509.Certificate, string) {
+	why := "certificate chain too long"
 	for _, chain := range chains {
-		if len(chain)-1 <= o.Depth {
-			return ""
+		if o.Depth > 0 && len(chain)-1 > o.Depth {
+			continue
+		}
+		if o.CRLs == nil {
+			return chain, ""
+		}
+		if why = o.CRLs.Check(chain, o.Now, o.Times); why == "" {
+			return chain, ""
 		}
 	}
-	return "certificate chain too long"
+	return nil, why
 }
 
 // timeReason looks for the certificate that is not valid now, from the root
@@ -233,6 +252,10 @@ func reason(certs []*x509.Certificate, err error) string {
 		case x509.NotAuthorizedToSign:
 			return "unable to get local issuer certificate"
 		case x509.CANotAuthorizedForThisName:
+			// Which of the two is in the text alone.
+			if strings.Contains(invalid.Detail, "excluded") {
+				return "excluded subtree violation"
+			}
 			return "permitted subtree violation"
 		case x509.TooManyIntermediates:
 			return "path length constraint exceeded"
@@ -248,17 +271,29 @@ func reason(certs []*x509.Certificate, err error) string {
 		if strings.Contains(err.Error(), "insecure algorithm") {
 			return "CA signature digest algorithm too weak"
 		}
-		if selfSigned(certs[0]) {
-			return "self signed certificate"
-		}
-		for _, c := range certs[1:] {
-			if selfSigned(c) {
-				return "self signed certificate in certificate chain"
-			}
-		}
-		return "unable to get local issuer certificate"
+		return unknownReason(certs)
 	}
 	return "Unspecified certificate verification error"
+}
+
+// unknownReason follows the issuers from the leaf as far as they were sent.
+func unknownReason(certs []*x509.Certificate) string {
+	c := certs[0]
+	if selfSigned(c) {
+		return "self signed certificate"
+	}
+	for range certs[1:] {
+		i := slices.IndexFunc(certs[1:], func(issuer *x509.Certificate) bool {
+			return bytes.Equal(issuer.RawSubject, c.RawIssuer) && c.CheckSignatureFrom(issuer) == nil
+		})
+		if i < 0 {
+			break
+		}
+		if c = certs[1+i]; selfSigned(c) {
+			return "self signed certificate in certificate chain"
+		}
+	}
+	return "unable to get local issuer certificate"
 }
 
 func selfSigned(c *x509.Certificate) bool {

@@ -4,14 +4,23 @@ package verify
 
 import (
 	"bytes"
+	"crypto/rand"
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/asn1"
+	"slices"
 	"testing"
 	"time"
 
 	"libtls-proxy/goproxy/internal/testcert"
 )
+
+func peer(certs []*x509.Certificate, o Options) error {
+	if _, err := Chain(certs, o); err != nil {
+		return err
+	}
+	return Name(certs[0], o)
+}
 
 func certs(pairs ...*testcert.Pair) []*x509.Certificate {
 	var list []*x509.Certificate
@@ -120,7 +129,7 @@ func TestChain(t *testing.T) {
 				want = "certificate verification failed: " + want
 			}
 			got := ""
-			if err := Peer(tt.sent, o); err != nil {
+			if err := peer(tt.sent, o); err != nil {
 				got = err.Error()
 			}
 			if got != want {
@@ -138,7 +147,7 @@ func TestUnreadableCommonName(t *testing.T) {
 			{Type: oidCommonName, Value: "a"}, {Type: oidCommonName, Value: "b"},
 		}}
 	}})
-	err := Peer(certs(kp), Options{Named: true, Name: "localhost"})
+	err := peer(certs(kp), Options{Named: true, Name: "localhost"})
 	if want := "error getting common name: " + string(manyCommonNames); err == nil || err.Error() != want {
 		t.Errorf("%v", err)
 	}
@@ -169,5 +178,71 @@ func TestCACache(t *testing.T) {
 		t.Error(err)
 	} else {
 		release()
+	}
+}
+
+// Of several chains one that passes is enough: here the intermediate is
+// signed by two roots, and one of them has revoked it.
+func TestChainsAndCRLs(t *testing.T) {
+	called := func(cn string) func(*x509.Certificate) {
+		return func(c *x509.Certificate) { c.Subject = pkix.Name{CommonName: cn} }
+	}
+	a := testcert.New(t, testcert.Options{CA: true, Template: called("a")})
+	b := testcert.New(t, testcert.Options{CA: true, Template: called("b")})
+	byA := testcert.New(t, testcert.Options{CA: true, Parent: a, Template: called("between")})
+	template := *byA.Cert
+	template.SignatureAlgorithm = x509.UnknownSignatureAlgorithm
+	der, err := x509.CreateCertificate(rand.Reader, &template, b.Cert, byA.Key.Public(), b.Key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	byB, err := x509.ParseCertificate(der)
+	if err != nil {
+		t.Fatal(err)
+	}
+	leaf := testcert.New(t, testcert.Options{Parent: byA, Template: called("leaf")})
+	ca, err := NewCA(slices.Concat(a.CertPEM, b.CertPEM))
+	if err != nil {
+		t.Fatal(err)
+	}
+	none := func(p *testcert.Pair) []byte { return testcert.CRL(t, p, x509.RevocationList{}) }
+	revoked := func(p *testcert.Pair) []byte { return testcert.CRL(t, p, x509.RevocationList{}, byA) }
+	const prefix = "certificate verification failed: "
+	for _, tt := range []struct {
+		name string
+		crl  []byte
+		root string // "" for a refusal
+		want string
+	}{
+		{"by a", slices.Concat(none(byA), none(a), revoked(b)), "a", ""},
+		{"by b", slices.Concat(none(byA), revoked(a), none(b)), "b", ""},
+		{"only b has a list", slices.Concat(none(byA), none(b)), "b", ""},
+		{"by neither", slices.Concat(none(byA), revoked(a), revoked(b)), "", prefix + "certificate revoked"},
+		{"no list", nil, "", prefix + "unable to get certificate CRL"},
+		{"leaf", slices.Concat(testcert.CRL(t, byA, x509.RevocationList{}, leaf), none(a), none(b)), "", prefix + "certificate revoked"},
+	} {
+		for _, times := range []bool{false, true} {
+			chain, err := Chain([]*x509.Certificate{leaf.Cert, byA.Cert, byB}, Options{
+				CA: ca, Chain: true, Times: times, Usage: x509.ExtKeyUsageServerAuth, Now: time.Now(), CRLs: ParseCRLs(tt.crl),
+			})
+			if tt.root == "" {
+				if err == nil || err.Error() != tt.want {
+					t.Errorf("%s: %v", tt.name, err)
+				}
+			} else if err != nil || len(chain) != 3 || chain[2].Subject.CommonName != tt.root {
+				t.Errorf("%s: %v, %d certificates", tt.name, err, len(chain))
+			}
+		}
+	}
+	// What the lists say comes before what the clock says, as in libtls.
+	_, err = Chain([]*x509.Certificate{leaf.Cert, byA.Cert}, Options{
+		CA: ca, Chain: true, Times: true, Usage: x509.ExtKeyUsageServerAuth, Now: time.Now().Add(2 * time.Hour),
+		CRLs: ParseCRLs(slices.Concat(none(byA), none(a))),
+	})
+	if err == nil || err.Error() != prefix+"CRL has expired" {
+		t.Errorf("%v", err)
+	}
+	if chain, err := Chain(nil, Options{CRLs: ParseCRLs(nil)}); chain != nil || err != nil {
+		t.Errorf("%v, %v", chain, err)
 	}
 }

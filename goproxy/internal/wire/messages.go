@@ -50,22 +50,36 @@ func (*CommitReply) number() uint16   { return 0x0084 }
 func (m *CommitReply) fields(c coder) { c.str("error", &m.Error) }
 
 type Settings struct {
-	Role         uint8
-	Protocols    uint32
-	VerifyClient uint8
-	VerifyDepth  uint32
-	CA           []byte
-	ALPN         []byte
+	Role            uint8
+	Protocols       uint32
+	Ciphers         []byte
+	Groups          []byte
+	PreferClient    uint8
+	VerifyClient    uint8
+	VerifyDepth     uint32
+	CA              []byte
+	CheckCRL        uint8
+	CRL             []byte
+	ALPN            []byte
+	SessionID       []byte
+	SessionLifetime uint32
 }
 
 func (*Settings) number() uint16 { return 0x0005 }
 func (m *Settings) fields(c coder) {
 	c.u8("role", &m.Role)
 	c.u32("protocols", &m.Protocols)
+	c.bytes("ciphers", &m.Ciphers)
+	c.bytes("groups", &m.Groups)
+	c.u8("prefer_client", &m.PreferClient)
 	c.u8("verify_client", &m.VerifyClient)
 	c.u32("verify_depth", &m.VerifyDepth)
 	c.bytes("ca", &m.CA)
+	c.u8("check_crl", &m.CheckCRL)
+	c.bytes("crl", &m.CRL)
 	c.bytes("alpn", &m.ALPN)
+	c.bytes("session_id", &m.SessionID)
+	c.u32("session_lifetime", &m.SessionLifetime)
 }
 
 type Keypair struct {
@@ -109,22 +123,30 @@ func (m *StatusReply) fields(c coder) {
 }
 
 type Established struct {
-	Connection     uint64
-	Version        string
-	Cipher         string
-	CipherStrength uint32
-	ALPN           string
-	Servername     string
-	Resumed        uint8
-	Peer           uint8
-	Hash           string
-	Subject        string
-	Issuer         string
-	CommonName     string
-	NotBefore      int64
-	NotAfter       int64
-	Chain          []byte
-	Names          []byte
+	Connection         uint64
+	Version            string
+	Cipher             string
+	CipherStrength     uint32
+	ALPN               string
+	Servername         string
+	Resumed            uint8
+	Peer               uint8
+	Hash               string
+	Subject            string
+	Issuer             string
+	CommonName         string
+	NotBefore          int64
+	NotAfter           int64
+	Chain              []byte
+	Names              []byte
+	OCSPURL            string
+	OCSPResult         string
+	OCSPResponseStatus int64
+	OCSPCertStatus     int64
+	OCSPCRLReason      int64
+	OCSPThisUpdate     int64
+	OCSPNextUpdate     int64
+	OCSPRevocationTime int64
 }
 
 func (*Established) number() uint16 { return 0x0009 }
@@ -145,6 +167,14 @@ func (m *Established) fields(c coder) {
 	c.i64("not_after", &m.NotAfter)
 	c.bytes("chain", &m.Chain)
 	c.bytes("names", &m.Names)
+	c.str("ocsp_url", &m.OCSPURL)
+	c.str("ocsp_result", &m.OCSPResult)
+	c.i64("ocsp_response_status", &m.OCSPResponseStatus)
+	c.i64("ocsp_cert_status", &m.OCSPCertStatus)
+	c.i64("ocsp_crl_reason", &m.OCSPCRLReason)
+	c.i64("ocsp_this_update", &m.OCSPThisUpdate)
+	c.i64("ocsp_next_update", &m.OCSPNextUpdate)
+	c.i64("ocsp_revocation_time", &m.OCSPRevocationTime)
 }
 
 type Failed struct {
@@ -167,10 +197,14 @@ func (m *CloseReply) fields(c coder) {
 
 type Config struct {
 	Config uint32
+	Draft  uint32
 }
 
-func (*Config) number() uint16   { return 0x0010 }
-func (m *Config) fields(c coder) { c.u32("config", &m.Config) }
+func (*Config) number() uint16 { return 0x0010 }
+func (m *Config) fields(c coder) {
+	c.u32("config", &m.Config)
+	c.u32("draft", &m.Draft)
+}
 
 type ConfigReady struct {
 	Config uint32
@@ -229,3 +263,107 @@ type Spawn struct{}
 
 func (*Spawn) number() uint16 { return 0x0020 }
 func (*Spawn) fields(coder)   {}
+
+type CheckCert struct{}
+
+func (*CheckCert) number() uint16 { return 0x0016 }
+func (*CheckCert) fields(coder)   {}
+
+type CheckCertReply struct {
+	Error string
+	Hash  string
+}
+
+func (*CheckCertReply) number() uint16 { return 0x0096 }
+func (m *CheckCertReply) fields(c coder) {
+	c.str("error", &m.Error)
+	c.str("hash", &m.Hash)
+}
+
+type DecryptKey struct {
+	Password []byte
+}
+
+func (*DecryptKey) number() uint16 { return 0x0017 }
+func (m *DecryptKey) fields(c coder) {
+	c.bytes("password", &m.Password)
+}
+
+type DecryptKeyReply struct {
+	Error string
+	Key   []byte
+}
+
+func (*DecryptKeyReply) number() uint16 { return 0x0097 }
+func (m *DecryptKeyReply) fields(c coder) {
+	c.str("error", &m.Error)
+	c.bytes("key", &m.Key)
+}
+
+type Staple struct {
+	Pair     uint32
+	Response []byte
+}
+
+func (*Staple) number() uint16 { return 0x000c }
+func (m *Staple) fields(c coder) {
+	c.u32("pair", &m.Pair)
+	c.bytes("response", &m.Response)
+}
+
+type TicketKey struct {
+	Revision uint32
+	Key      []byte
+}
+
+func (*TicketKey) number() uint16 { return 0x000d }
+func (m *TicketKey) fields(c coder) {
+	c.u32("revision", &m.Revision)
+	c.bytes("key", &m.Key)
+}
+
+type Update struct{}
+
+func (*Update) number() uint16 { return 0x000e }
+func (*Update) fields(coder)   {}
+
+type OCSP struct {
+	Connection uint64
+}
+
+func (*OCSP) number() uint16 { return 0x000f }
+func (m *OCSP) fields(c coder) {
+	c.u64("connection", &m.Connection)
+}
+
+type OCSPReply struct {
+	Error          string
+	Result         string
+	ResponseStatus int64
+	CertStatus     int64
+	CRLReason      int64
+	ThisUpdate     int64
+	NextUpdate     int64
+	RevocationTime int64
+}
+
+func (*OCSPReply) number() uint16 { return 0x008f }
+func (m *OCSPReply) fields(c coder) {
+	c.str("error", &m.Error)
+	c.str("result", &m.Result)
+	c.i64("response_status", &m.ResponseStatus)
+	c.i64("cert_status", &m.CertStatus)
+	c.i64("crl_reason", &m.CRLReason)
+	c.i64("this_update", &m.ThisUpdate)
+	c.i64("next_update", &m.NextUpdate)
+	c.i64("revocation_time", &m.RevocationTime)
+}
+
+type ConfigUpdate struct {
+	Config uint32
+}
+
+func (*ConfigUpdate) number() uint16 { return 0x0015 }
+func (m *ConfigUpdate) fields(c coder) {
+	c.u32("config", &m.Config)
+}

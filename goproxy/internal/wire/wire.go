@@ -6,7 +6,6 @@ package wire
 
 import (
 	"encoding/binary"
-	"errors"
 	"fmt"
 )
 
@@ -24,6 +23,10 @@ const (
 	// CloseMark is the byte that a reply channel comes with in the
 	// plaintext stream.
 	CloseMark = 0x0b
+	// SessionIDSize is the size of what sessions are bound to.
+	SessionIDSize = 32
+	TicketKeySize = 48
+	MaxTicketKeys = 4
 
 	headerLen = 4
 )
@@ -51,6 +54,8 @@ const (
 	VerifyChain = 1
 	VerifyName  = 2
 	VerifyTimes = 4
+	// VerifyStaple demands an OCSP staple.
+	VerifyStaple = 8
 )
 
 // Values of StatusReply.Ending and CloseReply.Ending.
@@ -80,20 +85,30 @@ var table = []row{
 	{0x0002, "ADD_KEY", "library", "draft", 2, 2, "-", func() Message { return new(AddKey) }},
 	{0x0082, "ADD_KEY_REPLY", "keeper", "reply", 0, 0, "error:str slot:u32", func() Message { return new(AddKeyReply) }},
 	{0x0003, "DROP_KEY", "library", "draft", 0, 0, "slot:u32", func() Message { return new(DropKey) }},
+	{0x0016, "CHECK_CERT", "library", "draft", 2, 2, "-", func() Message { return new(CheckCert) }},
+	{0x0096, "CHECK_CERT_REPLY", "keeper", "reply", 0, 0, "error:str hash:str", func() Message { return new(CheckCertReply) }},
+	{0x0017, "DECRYPT_KEY", "library", "draft", 2, 2, "password:bytes", func() Message { return new(DecryptKey) }},
+	{0x0097, "DECRYPT_KEY_REPLY", "keeper", "reply", 0, 0, "error:str key:bytes", func() Message { return new(DecryptKeyReply) }},
 	{0x0004, "COMMIT", "library", "draft", 2, 2, "-", func() Message { return new(Commit) }},
 	{0x0084, "COMMIT_REPLY", "keeper", "config", 0, 0, "error:str", func() Message { return new(CommitReply) }},
-	{0x0005, "SETTINGS", "library", "document", 0, 0, "role:u8 protocols:u32 verify_client:u8 verify_depth:u32 ca:bytes alpn:bytes", func() Message { return new(Settings) }},
+	{0x0005, "SETTINGS", "library", "document", 0, 0, "role:u8 protocols:u32 ciphers:bytes groups:bytes prefer_client:u8 verify_client:u8 verify_depth:u32 ca:bytes check_crl:u8 crl:bytes alpn:bytes session_id:bytes session_lifetime:u32", func() Message { return new(Settings) }},
 	{0x0006, "KEYPAIR", "library", "document", 0, 0, "slot:u32 certificate:bytes", func() Message { return new(Keypair) }},
-	{0x0007, "START", "library", "config", 2, 4, "verify:u8 servername:str", func() Message { return new(Start) }},
+	{0x000c, "STAPLE", "library", "document", 0, 0, "pair:u32 response:bytes", func() Message { return new(Staple) }},
+	{0x000d, "TICKET_KEY", "library", "document", 0, 0, "revision:u32 key:bytes", func() Message { return new(TicketKey) }},
+	{0x0007, "START", "library", "config", 2, 5, "verify:u8 servername:str", func() Message { return new(Start) }},
+	{0x000e, "UPDATE", "library", "config", 1, 1, "-", func() Message { return new(Update) }},
+	{0x000f, "OCSP", "library", "config", 2, 2, "connection:u64", func() Message { return new(OCSP) }},
+	{0x008f, "OCSP_REPLY", "worker", "reply", 0, 0, "error:str result:str response_status:i64 cert_status:i64 crl_reason:i64 this_update:i64 next_update:i64 revocation_time:i64", func() Message { return new(OCSPReply) }},
 	{0x0008, "STATUS", "library", "config", 1, 1, "connection:u64", func() Message { return new(Status) }},
 	{0x0088, "STATUS_REPLY", "worker", "reply", 0, 0, "ending:u8 error:str", func() Message { return new(StatusReply) }},
-	{0x0009, "ESTABLISHED", "worker", "data", 0, 0, "connection:u64 version:str cipher:str cipher_strength:u32 alpn:str servername:str resumed:u8 peer:u8 hash:str subject:str issuer:str common_name:str not_before:i64 not_after:i64 chain:bytes names:bytes", func() Message { return new(Established) }},
+	{0x0009, "ESTABLISHED", "worker", "data", 0, 0, "connection:u64 version:str cipher:str cipher_strength:u32 alpn:str servername:str resumed:u8 peer:u8 hash:str subject:str issuer:str common_name:str not_before:i64 not_after:i64 chain:bytes names:bytes ocsp_url:str ocsp_result:str ocsp_response_status:i64 ocsp_cert_status:i64 ocsp_crl_reason:i64 ocsp_this_update:i64 ocsp_next_update:i64 ocsp_revocation_time:i64", func() Message { return new(Established) }},
 	{0x000a, "FAILED", "worker", "data", 1, 2, "error:str", func() Message { return new(Failed) }},
 	{0x000b, "CLOSE", "library", "data", 1, 1, "mark", nil},
 	{0x008b, "CLOSE_REPLY", "worker", "reply", 1, 2, "ending:u8 error:str", func() Message { return new(CloseReply) }},
-	{0x0010, "CONFIG", "keeper", "link", 2, 2, "config:u32", func() Message { return new(Config) }},
+	{0x0010, "CONFIG", "keeper", "link", 2, 3, "config:u32 draft:u32", func() Message { return new(Config) }},
 	{0x0011, "CONFIG_READY", "worker", "link", 0, 0, "config:u32 error:str", func() Message { return new(ConfigReady) }},
 	{0x0012, "CONFIG_CLOSED", "worker", "link", 0, 0, "config:u32", func() Message { return new(ConfigClosed) }},
+	{0x0015, "CONFIG_UPDATE", "worker", "link", 1, 1, "config:u32", func() Message { return new(ConfigUpdate) }},
 	{0x0013, "SIGN", "worker", "link", 0, 0, "request:u64 config:u32 slot:u32 scheme:u16 message:bytes", func() Message { return new(Sign) }},
 	{0x0093, "SIGN_REPLY", "keeper", "link", 0, 0, "request:u64 error:str signature:bytes", func() Message { return new(SignReply) }},
 	{0x0014, "DRAIN", "keeper", "link", 0, 0, "-", func() Message { return new(Drain) }},
@@ -174,55 +189,4 @@ func EncodeFrame(m Message) ([]byte, error) {
 	frame := make([]byte, 0, 4+len(b))
 	frame = binary.BigEndian.AppendUint32(frame, uint32(len(b)))
 	return append(frame, b...), nil
-}
-
-// DecodeDocument decodes the frames of a document: settings, then key pairs.
-func DecodeDocument(b []byte) (*Settings, []*Keypair, error) {
-	if len(b) > MaxDocument {
-		return nil, nil, errTooLong
-	}
-	var settings *Settings
-	var pairs []*Keypair
-	for len(b) > 0 {
-		d := decoder{buf: b}
-		var frame []byte
-		d.bytes("frame", &frame)
-		if d.err != nil {
-			return nil, nil, d.err
-		}
-		b = d.buf
-		m, err := Decode("library", "document", frame, 0)
-		if err != nil {
-			return nil, nil, err
-		}
-		switch m := m.(type) {
-		case *Settings:
-			if settings != nil {
-				return nil, nil, errors.New("wire: document with two SETTINGS")
-			}
-			settings = m
-		case *Keypair:
-			if settings == nil {
-				return nil, nil, errors.New("wire: KEYPAIR before SETTINGS")
-			}
-			pairs = append(pairs, m)
-		}
-	}
-	if settings == nil {
-		return nil, nil, errors.New("wire: document without SETTINGS")
-	}
-	if err := settings.check(); err != nil {
-		return nil, nil, err
-	}
-	return settings, pairs, nil
-}
-
-func (m *Settings) check() error {
-	if m.Role != RoleClient && m.Role != RoleServer {
-		return fmt.Errorf("wire: unknown role %d", m.Role)
-	}
-	if m.VerifyClient > ClientCertOptional {
-		return fmt.Errorf("wire: unknown verify_client %d", m.VerifyClient)
-	}
-	return nil
 }

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"reflect"
 	"slices"
 	"strconv"
 	"strings"
@@ -304,6 +305,10 @@ func frame(t testing.TB, m Message) []byte {
 func TestDocument(t *testing.T) {
 	settings := frame(t, &Settings{Role: RoleClient})
 	pair := frame(t, &Keypair{Slot: 1, Certificate: []byte("x")})
+	staple := func(pair uint32) []byte { return frame(t, &Staple{Pair: pair, Response: []byte("r")}) }
+	key := func(revision uint32) []byte {
+		return frame(t, &TicketKey{Revision: revision, Key: make([]byte, TicketKeySize)})
+	}
 	for _, tt := range []struct {
 		name string
 		doc  []byte
@@ -311,29 +316,85 @@ func TestDocument(t *testing.T) {
 	}{
 		{"settings", settings, true},
 		{"pairs", slices.Concat(settings, pair, pair), true},
+		{"staples", slices.Concat(settings, pair, pair, staple(1), staple(0)), true},
+		{"keys", slices.Concat(settings, key(3), key(2), key(1), key(0)), true},
+		{"everything", slices.Concat(settings, pair, staple(0), key(1)), true},
 		{"empty", nil, false},
 		{"no settings", pair, false},
 		{"pair first", slices.Concat(pair, settings), false},
+		{"staple first", slices.Concat(staple(0), settings, pair), false},
+		{"key first", slices.Concat(key(0), settings), false},
+		{"pair after staple", slices.Concat(settings, pair, staple(0), pair), false},
+		{"pair after key", slices.Concat(settings, key(0), pair), false},
+		{"staple of no pair", slices.Concat(settings, pair, staple(1)), false},
+		{"two staples", slices.Concat(settings, pair, staple(0), staple(0)), false},
+		{"two keys", slices.Concat(settings, key(1), key(1)), false},
+		{"five keys", slices.Concat(settings, key(0), key(1), key(2), key(3), key(4)), false},
+		{"short key", slices.Concat(settings, frame(t, &TicketKey{Key: make([]byte, 47)})), false},
+		{"long key", slices.Concat(settings, frame(t, &TicketKey{Key: make([]byte, 49)})), false},
 		{"two settings", slices.Concat(settings, settings), false},
 		{"other message", slices.Concat(settings, frame(t, &Start{})), false},
 		{"long frame", slices.Concat(settings, []byte{0xff, 0xff, 0xff, 0xff}), false},
 		{"empty frame", slices.Concat(settings, []byte{0, 0, 0, 0}), false},
 		{"role", frame(t, &Settings{Role: 3}), false},
 		{"verify_client", frame(t, &Settings{Role: RoleServer, VerifyClient: 3}), false},
+		{"prefer_client", frame(t, &Settings{Role: RoleServer, PreferClient: 2}), false},
+		{"check_crl", frame(t, &Settings{Role: RoleServer, CheckCRL: 2}), false},
+		{"ciphers", frame(t, &Settings{Role: RoleServer, Ciphers: make([]byte, 3)}), false},
+		{"groups", frame(t, &Settings{Role: RoleServer, Groups: make([]byte, 1)}), false},
+		{"session id", frame(t, &Settings{Role: RoleServer, SessionID: make([]byte, SessionIDSize)}), true},
+		{"short session id", frame(t, &Settings{Role: RoleServer, SessionID: make([]byte, 31)}), false},
+		{"no session id", frame(t, &Settings{Role: RoleServer, SessionLifetime: 1}), false},
 	} {
-		_, pairs, err := DecodeDocument(tt.doc)
+		_, pairs, _, err := DecodeDocument(tt.doc)
 		if (err == nil) != tt.ok {
 			t.Errorf("%s: %v, %d pairs", tt.name, err, len(pairs))
 		}
 	}
 	good := slices.Concat(settings, pair)
 	for n := range good {
-		if _, _, err := DecodeDocument(good[:n]); err == nil && n != len(settings) {
+		if _, _, _, err := DecodeDocument(good[:n]); err == nil && n != len(settings) {
 			t.Errorf("prefix of %d bytes is accepted", n)
 		}
 	}
-	if _, _, err := DecodeDocument(make([]byte, MaxDocument+1)); err != errTooLong {
+	if _, _, _, err := DecodeDocument(make([]byte, MaxDocument+1)); err != errTooLong {
 		t.Errorf("a document too long: %v", err)
+	}
+}
+
+func TestUpdate(t *testing.T) {
+	staple := frame(t, &Staple{Pair: 7, Response: []byte("r")})
+	key := frame(t, &TicketKey{Revision: 1, Key: make([]byte, TicketKeySize)})
+	for _, tt := range []struct {
+		name string
+		doc  []byte
+		ok   bool
+	}{
+		{"empty", nil, true},
+		{"both", slices.Concat(staple, key), true},
+		{"settings", frame(t, &Settings{Role: RoleClient}), false},
+		{"pair", frame(t, &Keypair{}), false},
+		{"two staples", slices.Concat(staple, staple), false},
+		{"two keys", slices.Concat(key, key), false},
+		{"other message", frame(t, &Start{}), false},
+		{"cut off", key[:len(key)-1], false},
+	} {
+		live, err := DecodeUpdate(tt.doc)
+		if (err == nil) != tt.ok {
+			t.Errorf("%s: %v", tt.name, err)
+		}
+		if tt.name != "both" || err != nil {
+			continue
+		}
+		if len(live.TicketKeys) != 1 || len(live.Staples) != 1 || live.Staples[0].Pair != 7 {
+			t.Errorf("%+v", live)
+		}
+		if live.Check(7) == nil || live.Check(8) != nil {
+			t.Error("pairs are not counted")
+		}
+	}
+	if _, err := DecodeUpdate(make([]byte, MaxDocument+1)); err != errTooLong {
+		t.Errorf("an update too long: %v", err)
 	}
 }
 
@@ -365,9 +426,10 @@ func FuzzDecode(f *testing.F) {
 }
 
 func FuzzDecodeDocument(f *testing.F) {
-	f.Add(slices.Concat(frame(f, &Settings{Role: RoleServer}), frame(f, &Keypair{Slot: 1})))
+	f.Add(slices.Concat(frame(f, &Settings{Role: RoleServer}), frame(f, &Keypair{Slot: 1}),
+		frame(f, &Staple{Response: []byte("x")}), frame(f, &TicketKey{Key: make([]byte, TicketKeySize)})))
 	f.Fuzz(func(t *testing.T, b []byte) {
-		settings, pairs, err := DecodeDocument(b)
+		settings, pairs, live, err := DecodeDocument(b)
 		if err != nil {
 			return
 		}
@@ -375,8 +437,13 @@ func FuzzDecodeDocument(f *testing.F) {
 		for _, p := range pairs {
 			again = append(again, frame(t, p)...)
 		}
-		if !bytes.Equal(again, b) {
+		rest, ok := bytes.CutPrefix(b, again)
+		if !ok {
 			t.Errorf("%x encodes to %x", b, again)
+		}
+		update, err := DecodeUpdate(rest)
+		if err != nil || !reflect.DeepEqual(live, update) {
+			t.Errorf("%x: %+v, %+v, %v", b, live, update, err)
 		}
 	})
 }

@@ -5,6 +5,7 @@ package worker
 import (
 	"crypto"
 	"crypto/rand"
+	"crypto/x509"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -27,6 +28,7 @@ const maxEnded = 1024
 type config struct {
 	worker  *worker
 	id      uint32
+	draft   uint32
 	channel *channel.Conn
 	tls     *tlsconf.Config
 	// handshakes may still need the key when the channel is closed.
@@ -34,25 +36,34 @@ type config struct {
 
 	mu    sync.Mutex
 	conns map[uint64]*conn.Conn
-	ended map[uint64]conn.Ending
+	ended map[uint64]past
 	order []uint64 // of ended, the oldest first
 }
 
-func newConfig(w *worker, id uint32, c *channel.Conn) *config {
+// A past is what is asked for of a connection that has ended.
+type past struct {
+	ending conn.Ending
+	peer   []*x509.Certificate
+}
+
+func newConfig(w *worker, id, draft uint32, c *channel.Conn) *config {
 	return &config{
 		worker:  w,
 		id:      id,
+		draft:   draft,
 		channel: c,
 		conns:   make(map[uint64]*conn.Conn),
-		ended:   make(map[uint64]conn.Ending),
+		ended:   make(map[uint64]past),
 	}
 }
 
-// run serves the configuration until the application closes the channel.
-func (c *config) run(document int) {
+// run serves the configuration until the application closes the channel. The
+// documents are that of the configuration, and that of the last update if
+// there was one.
+func (c *config) run(documents channel.Fds) {
 	defer c.channel.Close()
-	err := c.load(document)
-	unix.Close(document)
+	err := c.load(documents)
+	documents.Close()
 	ready := &wire.ConfigReady{Config: c.id}
 	if err != nil {
 		ready.Error = err.Error()
@@ -67,28 +78,47 @@ func (c *config) run(document int) {
 	_ = c.worker.link.Send(&wire.ConfigClosed{Config: c.id})
 }
 
-func (c *config) load(document int) error {
-	data, err := readDocument(document)
+func (c *config) load(documents channel.Fds) error {
+	data, err := readFile(documents[0], wire.MaxDocument)
 	if err != nil {
 		return fmt.Errorf("failed to read configuration: %w", err)
 	}
-	settings, pairs, err := wire.DecodeDocument(data)
+	settings, pairs, live, err := wire.DecodeDocument(data)
 	if err != nil {
 		return err
 	}
-	c.tls, err = tlsconf.New(settings, pairs, &c.worker.cas,
+	if len(documents) > 1 {
+		if live, err = readUpdate(documents[1]); err != nil {
+			return err
+		}
+	}
+	c.tls, err = tlsconf.New(settings, pairs, live, c.shared(),
 		func(slot uint32, public crypto.PublicKey) crypto.Signer {
 			return &signer{c.worker.signatures, c.id, slot, public}
 		})
 	return err
 }
 
-func readDocument(fd int) ([]byte, error) {
+// shared is what the configuration has in common with the worker's others.
+func (c *config) shared() tlsconf.Shared {
+	return tlsconf.Shared{CAs: &c.worker.cas, Tickets: &c.worker.tickets, Draft: c.draft}
+}
+
+func readUpdate(fd int) (*wire.Live, error) {
+	data, err := readFile(fd, wire.MaxDocument)
+	if err != nil {
+		return nil, fmt.Errorf("failed to read update: %w", err)
+	}
+	return wire.DecodeUpdate(data)
+}
+
+// readFile reads what never makes the reader wait.
+func readFile(fd int, limit int64) ([]byte, error) {
 	var st unix.Stat_t
 	if err := unix.Fstat(fd, &st); err != nil {
 		return nil, err
 	}
-	if st.Mode&unix.S_IFMT != unix.S_IFREG || st.Size > wire.MaxDocument {
+	if st.Mode&unix.S_IFMT != unix.S_IFREG || st.Size > limit {
 		return nil, errors.New("not a file of the right size")
 	}
 	data := make([]byte, st.Size)
@@ -135,14 +165,63 @@ func (c *config) handle(b []byte, fds channel.Fds) bool {
 		ending := c.status(m.Connection)
 		// Who does not wait for the answer does not need it.
 		_ = channel.Reply(fds.Take(0), &wire.StatusReply{Ending: ending.Code, Error: ending.Text})
+	case *wire.OCSP:
+		response, reply := fds.Take(0), fds.Take(1)
+		c.worker.busy.Add(1)
+		go func() {
+			defer c.worker.busy.Done()
+			defer unix.Close(response)
+			_ = channel.Reply(reply, c.ocsp(m.Connection, response))
+		}()
+	case *wire.Update:
+		return c.update(fds[0])
 	}
 	return true
 }
 
-const allFlags = wire.VerifyChain | wire.VerifyName | wire.VerifyTimes
+// update applies a document, and has the keeper give it to the next worker.
+func (c *config) update(document int) bool {
+	live, err := readUpdate(document)
+	if err != nil || c.tls.Update(live) != nil {
+		return false
+	}
+	return c.worker.link.Send(&wire.ConfigUpdate{Config: c.id}, document) == nil
+}
+
+const maxResponse = 1 << 20
+
+func (c *config) ocsp(id uint64, response int) *wire.OCSPReply {
+	peer, ok := c.peer(id)
+	if !ok {
+		return &wire.OCSPReply{Error: "goproxy does not know the connection any more"}
+	}
+	data, err := readFile(response, maxResponse)
+	if err != nil {
+		return &wire.OCSPReply{Error: "failed to read OCSP response: " + err.Error()}
+	}
+	r, err := c.tls.OCSP(data, peer)
+	reply := &wire.OCSPReply{}
+	if r != nil {
+		reply = &wire.OCSPReply{
+			Result:         r.Text,
+			ResponseStatus: int64(r.ResponseStatus),
+			CertStatus:     int64(r.CertStatus),
+			CRLReason:      int64(r.CRLReason),
+			ThisUpdate:     r.ThisUpdate,
+			NextUpdate:     r.NextUpdate,
+			RevocationTime: r.RevocationTime,
+		}
+	}
+	if err != nil {
+		reply.Error = err.Error()
+	}
+	return reply
+}
+
+const allFlags = wire.VerifyChain | wire.VerifyName | wire.VerifyTimes | wire.VerifyStaple
 
 func (c *config) start(m *wire.Start, fds channel.Fds) bool {
-	if len(fds) == 3 || m.Verify&^allFlags != 0 || c.tls.Server() && m.Servername != "" {
+	if m.Verify&^allFlags != 0 || c.tls.Server() && (m.Servername != "" || len(fds)%2 != 0) {
 		return false
 	}
 	id, err := c.newID()
@@ -150,10 +229,11 @@ func (c *config) start(m *wire.Start, fds channel.Fds) bool {
 		return true
 	}
 	cn, err := conn.New(fds, conn.Options{
-		ID:         id,
-		Config:     c.tls,
-		Verify:     m.Verify,
-		Servername: m.Servername,
+		ID:          id,
+		Config:      c.tls,
+		Verify:      m.Verify,
+		Servername:  m.Servername,
+		SessionLock: &c.worker.sessions,
 	})
 	if err != nil {
 		// A wrong descriptor is this connection's trouble alone, and
@@ -181,17 +261,17 @@ func (c *config) connection(cn *conn.Conn) {
 	defer c.mu.Unlock()
 	delete(c.conns, cn.ID())
 	if remember {
-		c.remember(cn.ID(), cn.Ending())
+		c.remember(cn.ID(), past{cn.Ending(), cn.Peer()})
 	}
 }
 
-// remember keeps an ending, and forgets the oldest one for it.
-func (c *config) remember(id uint64, ending conn.Ending) {
+// remember keeps a connection, and forgets the oldest one for it.
+func (c *config) remember(id uint64, p past) {
 	if len(c.order) >= maxEnded {
 		delete(c.ended, c.order[0])
 		c.order = c.order[1:]
 	}
-	c.ended[id] = ending
+	c.ended[id] = p
 	c.order = append(c.order, id)
 }
 
@@ -201,7 +281,17 @@ func (c *config) status(id uint64) conn.Ending {
 	if cn := c.conns[id]; cn != nil {
 		return cn.Ending()
 	}
-	return c.ended[id]
+	return c.ended[id].ending
+}
+
+func (c *config) peer(id uint64) ([]*x509.Certificate, bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if cn := c.conns[id]; cn != nil {
+		return cn.Peer(), true
+	}
+	p, ok := c.ended[id]
+	return p.peer, ok
 }
 
 // newID returns a number that is not in use and cannot be guessed, so that

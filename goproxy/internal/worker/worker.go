@@ -7,14 +7,13 @@ import (
 	"errors"
 	"sync"
 
-	"golang.org/x/sys/unix"
-
 	"libtls-proxy/goproxy/internal/channel"
+	"libtls-proxy/goproxy/internal/tlsconf"
 	"libtls-proxy/goproxy/internal/verify"
 	"libtls-proxy/goproxy/internal/wire"
 )
 
-// configFds is how many descriptors come with CONFIG.
+// configFds is how many descriptors come with CONFIG at least.
 const configFds = 2
 
 var errProtocol = errors.New("the keeper broke the protocol")
@@ -23,6 +22,8 @@ type worker struct {
 	link       *channel.Conn
 	signatures *signatures
 	cas        verify.CACache
+	tickets    tlsconf.TicketCache
+	sessions   sync.Mutex // held where session files are read and written
 	// busy counts configurations and connections, and one for as long as
 	// the keeper may send more.
 	busy sync.WaitGroup
@@ -94,16 +95,18 @@ func (w *worker) handle(b []byte, fds channel.Fds, drained *bool) error {
 		if *drained {
 			return errProtocol
 		}
-		document := fds.Take(0)
 		c, err := channel.New(fds.Take(1))
 		if err != nil {
-			unix.Close(document)
 			return err
+		}
+		documents := channel.Fds{fds.Take(0)}
+		if len(fds) > configFds {
+			documents = append(documents, fds.Take(configFds))
 		}
 		w.busy.Add(1)
 		go func() {
 			defer w.busy.Done()
-			newConfig(w, m.Config, c).run(document)
+			newConfig(w, m.Config, m.Draft, c).run(documents)
 		}()
 	case *wire.SignReply:
 		if !w.signatures.answer(m) {

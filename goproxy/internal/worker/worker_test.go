@@ -245,9 +245,9 @@ func TestSchemes(t *testing.T) {
 }
 
 func TestEndedIsBounded(t *testing.T) {
-	c := newConfig(nil, 1, nil)
+	c := newConfig(nil, 1, 1, nil)
 	for i := range uint64(2 * maxEnded) {
-		c.remember(i+1, conn.Ending{Code: wire.EndingFailed})
+		c.remember(i+1, past{ending: conn.Ending{Code: wire.EndingFailed}})
 	}
 	if len(c.ended) != maxEnded || len(c.order) != maxEnded {
 		t.Errorf("%d, %d", len(c.ended), len(c.order))
@@ -260,25 +260,33 @@ func TestEndedIsBounded(t *testing.T) {
 // Whatever is sent on a config channel, the worker takes it or closes the
 // channel, and no descriptor is left.
 func FuzzConfig(f *testing.F) {
-	for _, m := range []wire.Message{&wire.Start{Servername: "a"}, &wire.Status{Connection: 1}, &wire.Drain{}} {
+	for _, m := range []wire.Message{
+		&wire.Start{Servername: "a"}, &wire.Status{Connection: 1}, &wire.OCSP{Connection: 1}, &wire.Update{}, &wire.Drain{},
+	} {
 		b, err := wire.Encode(m)
 		if err != nil {
 			f.Fatal(err)
 		}
-		for n := range uint8(5) {
+		for n := range uint8(7) {
 			f.Add(b, n)
 		}
 	}
 	f.Fuzz(func(t *testing.T, b []byte, n uint8) {
-		w := &worker{}
-		c := newConfig(w, 1, nil)
+		link, end, err := channel.Pair()
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer link.Close()
+		defer unix.Close(end)
+		w := &worker{link: link}
+		c := newConfig(w, 1, 1, nil)
 		doc := document(t, &wire.Settings{Role: wire.RoleClient, Protocols: wire.ProtocolTLS13})
 		defer unix.Close(doc)
-		if err := c.load(doc); err != nil {
+		if err := c.load(channel.Fds{doc}); err != nil {
 			t.Fatal(err)
 		}
 		var fds channel.Fds
-		for range n % 6 {
+		for range n % 7 {
 			p, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
 			if err != nil {
 				t.Fatal(err)
