@@ -543,21 +543,24 @@ tlsp_connection_start(const struct tlsp_config_channel *channel,
 
 enum tlsp_ending
 tlsp_connection_status(const struct tlsp_config_channel *channel,
-    uint64_t connection, int limit_ms, char **text)
+    uint64_t connection, int limit_ms, struct tls_error *error)
 {
 	struct tlsp_status status = { .connection = connection };
 	struct tlsp_status_reply reply;
 	uint8_t buf[TLSP_REPLY_MAX];
 
-	*text = NULL;
+	tls_error_clear(error);
 	if (request(tlsp_handle_fd(&channel->handle), TLSP_STATUS, &status,
-		NULL, 0, &reply, buf, sizeof(buf), limit_ms) == -1 ||
-	    reply.ending > TLSP_ENDING_FAILED)
+		NULL, 0, &reply, buf, sizeof(buf), limit_ms) == -1) {
+		set_answer_error(error);
 		return TLSP_ENDING_UNKNOWN;
-	if (reply.error.len > 0) {
-		*text = strndup(reply.error.data, reply.error.len);
-		if (*text == NULL)
-			return TLSP_ENDING_UNKNOWN;
+	}
+	(void)set_reply_error(error, &reply.error);
+	if (reply.ending == TLSP_ENDING_UNKNOWN ||
+	    reply.ending > TLSP_ENDING_FAILED) {
+		/* Another worker has answered. */
+		tls_error_set(error, 0, 0, TLSP_WORKER_ENDED);
+		return TLSP_ENDING_UNKNOWN;
 	}
 	return (enum tlsp_ending)reply.ending;
 }

@@ -15,6 +15,9 @@
 
 struct tls_error;
 
+/* The cause of failures on the connections that a worker took with it. */
+#define TLSP_WORKER_ENDED "goproxy's worker has ended unexpectedly"
+
 /* A committed configuration; shared by contexts and their connections. */
 struct tlsp_config_channel;
 
@@ -59,13 +62,13 @@ int tlsp_connection_start(const struct tlsp_config_channel *channel,
     struct tls_error *error);
 
 /*
- * Asks how the direction from the peer ended. *text, if the ending has one,
- * is from malloc(3). Never fails: where nobody answers within the limit the
- * ending is TLSP_ENDING_UNKNOWN.
+ * Asks how the direction from the peer ended. *error, which is otherwise
+ * cleared, says why one of the directions failed, or why the ending is
+ * TLSP_ENDING_UNKNOWN: nobody who knows has answered within the limit.
  */
 enum tlsp_ending tlsp_connection_status(
     const struct tlsp_config_channel *channel, uint64_t connection,
-    int limit_ms, char **text);
+    int limit_ms, struct tls_error *error);
 
 /*
  * Has an OCSP response about the connection's peer verified. The reply's

@@ -20,17 +20,16 @@
 /*
  * How long a call may wait for goproxy to say how a connection ended: a call
  * on a non-blocking descriptor must not hang because the worker is stopped.
- * Where the data channel is gone in both directions the worker has most likely
- * died, and its successor answers within milliseconds.
+ * Where the data channel is gone in both directions the worker may have died;
+ * its successor then answers as soon as it runs, within some 10 milliseconds
+ * unless workers die one after another.
  */
 #define STATUS_LIMIT_MS	     1000
-#define STATUS_LIMIT_DEAD_MS 80
+#define STATUS_LIMIT_GONE_MS 250
 
 /* Bounds of the wait for a caller that does not poll, in microseconds. */
 #define IDLE_WAIT_MIN 16
 #define IDLE_WAIT_MAX 1000
-
-static const char worker_ended[] = "goproxy's worker has ended unexpectedly";
 
 const char *
 tls_proxy_version(void)
@@ -361,20 +360,16 @@ would_block(int errnum)
 
 /*
  * Asks the worker how the connection ended, after fd gave an end of file or an
- * error. *failure, from malloc(3) or NULL, is why a direction failed.
+ * error. *error says why a direction failed, if one did.
  */
 static enum tlsp_ending
-ask_ending(struct tls *ctx, int fd, char **failure)
+ask_ending(struct tls *ctx, int fd, struct tls_error *error)
 {
-	enum tlsp_ending ending;
 	int gone;
 
 	gone = (tlsp_wait(fd, 0, tlsp_deadline_in(0)) & POLLHUP) != 0;
-	ending = tlsp_connection_status(ctx->channel, ctx->connection,
-	    gone ? STATUS_LIMIT_DEAD_MS : STATUS_LIMIT_MS, failure);
-	if (ending == TLSP_ENDING_UNKNOWN)
-		*failure = strdup(worker_ended);
-	return ending;
+	return tlsp_connection_status(ctx->channel, ctx->connection,
+	    gone ? STATUS_LIMIT_GONE_MS : STATUS_LIMIT_MS, error);
 }
 
 static int
@@ -389,9 +384,9 @@ set_failure(struct tls *ctx, const char *operation, const char *failure)
 static int
 read_ended(struct tls *ctx, int fd)
 {
-	char *failure;
+	struct tls_error error = { 0 };
 
-	switch (ask_ending(ctx, fd, &failure)) {
+	switch (ask_ending(ctx, fd, &error)) {
 	case TLSP_ENDING_CLOSE_NOTIFY:
 		ctx->state |= TLS_EOF;
 		break;
@@ -402,10 +397,10 @@ read_ended(struct tls *ctx, int fd)
 	case TLSP_ENDING_FAILED:
 	case TLSP_ENDING_UNKNOWN:
 		ctx->state |= TLS_READ_FAILED;
-		ctx->failure = failure;
-		return set_failure(ctx, "read", failure);
+		ctx->failure = error.msg; /* which is ours now */
+		return set_failure(ctx, "read", ctx->failure);
 	}
-	free(failure);
+	tls_error_clear(&error);
 	return 0;
 }
 
@@ -416,17 +411,17 @@ read_ended(struct tls *ctx, int fd)
 static int
 send_failed(struct tls *ctx, const char *operation, int fd)
 {
-	char *failure = NULL;
+	struct tls_error error = { 0 };
 	int saved = errno;
 
 	if (saved == EPIPE || saved == ECONNRESET)
-		(void)ask_ending(ctx, fd, &failure);
-	if (failure != NULL)
-		set_failure(ctx, operation, failure);
+		(void)ask_ending(ctx, fd, &error);
+	if (error.msg != NULL)
+		set_failure(ctx, operation, error.msg);
 	else
 		tls_error_set(&ctx->error, TLS_ERROR_UNKNOWN, saved,
 		    "%s failed", operation);
-	free(failure);
+	tls_error_clear(&error);
 	return -1;
 }
 
@@ -480,7 +475,7 @@ frame_read(struct tls *ctx)
 		}
 		if (n <= 0) {
 			tls_set_errorx(ctx, TLS_ERROR_UNKNOWN,
-			    "handshake failed: %s", worker_ended);
+			    "handshake failed: %s", TLSP_WORKER_ENDED);
 			return -1;
 		}
 		ctx->idle_calls = 0;
@@ -798,7 +793,7 @@ close_finish(struct tls *ctx)
 	}
 	if (n == 0 || (n == -1 && errno == ECONNRESET)) {
 		tls_set_errorx(ctx, TLS_ERROR_UNKNOWN, "shutdown failed: %s",
-		    worker_ended);
+		    TLSP_WORKER_ENDED);
 		return -1;
 	}
 	if (n == -1 || tlsp_wire_decode(buf, (size_t)n, nfds, TLSP_CLOSE_REPLY,
