@@ -514,8 +514,8 @@ server_extension(const struct tap *t, int i, size_t type, size_t *size)
 
 	if ((hello = message(t, 1, 2, i, &len)) == NULL)
 		return NULL;
-	return extension(hello, len, 2 + 32 + 1 + hello[34] + 2 + 1, type,
-	    size);
+	return extension(hello, len, (size_t)2 + 32 + 1 + hello[34] + 2 + 1,
+	    type, size);
 }
 
 /* The group that the server chose. */
