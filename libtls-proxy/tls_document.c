@@ -15,30 +15,48 @@
 struct document {
 	uint8_t *buf;
 	size_t len;
+	size_t size;
 	int oom;
 };
+
+/* Makes room for more bytes. */
+static int
+reserve(struct document *doc, size_t more)
+{
+	uint8_t *buf;
+	size_t size;
+
+	if (doc->size - doc->len >= more)
+		return 0;
+	size = doc->size * 2;
+	if (size < doc->len + more)
+		size = doc->len + more;
+	/* Not realloc(3): what moves may be ticket keys. */
+	if ((buf = malloc(size)) == NULL)
+		return -1;
+	if (doc->len > 0)
+		memcpy(buf, doc->buf, doc->len);
+	tls_wipe(doc->buf, doc->len);
+	free(doc->buf);
+	doc->buf = buf;
+	doc->size = size;
+	return 0;
+}
 
 static void
 add(struct document *doc, unsigned int number, const void *message)
 {
-	uint8_t *buf;
 	size_t len;
 
 	if (doc->oom)
 		return;
 	len = tlsp_wire_encode(NULL, 0, number, message);
-	/* Not realloc(3): what moves may be ticket keys. */
-	if (len == 0 || (buf = malloc(doc->len + 4 + len)) == NULL) {
+	if (len == 0 || reserve(doc, 4 + len) == -1) {
 		doc->oom = 1;
 		return;
 	}
-	if (doc->len > 0)
-		memcpy(buf, doc->buf, doc->len);
-	tlsp_put_u32(buf + doc->len, (uint32_t)len);
-	tlsp_wire_encode(buf + doc->len + 4, len, number, message);
-	tls_wipe(doc->buf, doc->len);
-	free(doc->buf);
-	doc->buf = buf;
+	tlsp_put_u32(doc->buf + doc->len, (uint32_t)len);
+	tlsp_wire_encode(doc->buf + doc->len + 4, len, number, message);
 	doc->len += 4 + len;
 }
 
