@@ -3,6 +3,8 @@
 package channel
 
 import (
+	"io"
+
 	"golang.org/x/sys/unix"
 )
 
@@ -64,3 +66,24 @@ func ParseFds(oob []byte, flags int) (Fds, error) {
 
 // OobSize is the room that a receiver gives to descriptors.
 func OobSize() int { return unix.CmsgSpace(maxFds * 4) }
+
+// ReadFile reads the first size bytes of a regular file, whatever its offset
+// is. Where that fails nothing of it stays in memory.
+func ReadFile(fd int, size int64) ([]byte, error) {
+	data := make([]byte, size)
+	for n := 0; n < len(data); {
+		m, err := unix.Pread(fd, data[n:], int64(n))
+		if err == unix.EINTR {
+			continue
+		}
+		if err == nil && m == 0 {
+			err = io.ErrUnexpectedEOF
+		}
+		if err != nil {
+			clear(data)
+			return nil, err
+		}
+		n += m
+	}
+	return data, nil
+}

@@ -12,7 +12,6 @@ import (
 	"encoding/pem"
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"slices"
 	"syscall"
@@ -20,6 +19,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"libtls-proxy/goproxy/internal/channel"
 	"libtls-proxy/goproxy/internal/pkcs"
 	"libtls-proxy/goproxy/internal/tlsconf"
 	"libtls-proxy/goproxy/internal/wire"
@@ -143,22 +143,7 @@ func readFile(fd, limit int) ([]byte, error) {
 	if st.Size > int64(limit) {
 		return nil, unix.EFBIG
 	}
-	buf := make([]byte, st.Size)
-	for n := 0; n < len(buf); {
-		m, err := unix.Pread(fd, buf[n:], int64(n))
-		if err == unix.EINTR {
-			continue
-		}
-		if err == nil && m == 0 {
-			err = io.ErrUnexpectedEOF
-		}
-		if err != nil {
-			clear(buf)
-			return nil, err
-		}
-		n += m
-	}
-	return buf, nil
+	return channel.ReadFile(fd, st.Size)
 }
 
 // maxDecrypted is what a DECRYPT_KEY_REPLY has room for.

@@ -9,7 +9,6 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"io"
 	"sync"
 
 	"golang.org/x/sys/unix"
@@ -121,21 +120,7 @@ func readFile(fd int, limit int64) ([]byte, error) {
 	if st.Mode&unix.S_IFMT != unix.S_IFREG || st.Size > limit {
 		return nil, errors.New("not a file of the right size")
 	}
-	data := make([]byte, st.Size)
-	for n := 0; n < len(data); {
-		m, err := unix.Pread(fd, data[n:], int64(n))
-		if err == unix.EINTR {
-			continue
-		}
-		if err != nil {
-			return nil, err
-		}
-		if m == 0 {
-			return nil, io.ErrUnexpectedEOF
-		}
-		n += m
-	}
-	return data, nil
+	return channel.ReadFile(fd, st.Size)
 }
 
 func (c *config) serve() {
