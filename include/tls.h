@@ -74,11 +74,17 @@ extern "C" {
 #define TLS_CRL_REASON_PRIVILEGE_WITHDRAWN    9
 #define TLS_CRL_REASON_AA_COMPROMISE	      10
 
-#define TLS_MAX_SESSION_ID_LENGTH	      32
-#define TLS_TICKET_KEY_SIZE		      48
+/* The padding that tls_signer_sign() and a tls_sign_cb are asked for */
+#define TLS_PADDING_NONE	  0
+#define TLS_PADDING_RSA_PKCS1	  1
+#define TLS_PADDING_RSA_X9_31	  2
+
+#define TLS_MAX_SESSION_ID_LENGTH 32
+#define TLS_TICKET_KEY_SIZE	  48
 
 struct tls;
 struct tls_config;
+struct tls_signer;
 
 /*
  * Return the number of bytes moved, 0 for the end of the transport,
@@ -88,6 +94,14 @@ typedef ssize_t (
     *tls_read_cb)(struct tls *_ctx, void *_buf, size_t _buflen, void *_cb_arg);
 typedef ssize_t (*tls_write_cb)(struct tls *_ctx, const void *_buf,
     size_t _buflen, void *_cb_arg);
+
+/*
+ * Returns 0 with a signature in memory from malloc(3), which libtls frees, or
+ * -1. Called on the thread, and inside the call, that does the handshake.
+ */
+typedef int (*tls_sign_cb)(void *_cb_arg, const char *_pubkey_hash,
+    const uint8_t *_input, size_t _input_len, int _padding_type,
+    uint8_t **_out_signature, size_t *_out_signature_len);
 
 /* Optional; may be called by any thread, and more than once. */
 int tls_init(void);
@@ -156,6 +170,8 @@ int tls_config_set_session_fd(struct tls_config *_config, int _session_fd);
 int tls_config_set_session_id(struct tls_config *_config,
     const unsigned char *_session_id, size_t _len);
 int tls_config_set_session_lifetime(struct tls_config *_config, int _lifetime);
+int tls_config_set_sign_cb(struct tls_config *_config, tls_sign_cb _cb,
+    void *_cb_arg);
 int tls_config_set_verify_depth(struct tls_config *_config, int _verify_depth);
 int tls_config_parse_protocols(uint32_t *_protocols, const char *_protostr);
 
@@ -235,6 +251,23 @@ const char *tls_peer_ocsp_result(struct tls *_ctx);
 time_t tls_peer_ocsp_revocation_time(struct tls *_ctx);
 time_t tls_peer_ocsp_this_update(struct tls *_ctx);
 const char *tls_peer_ocsp_url(struct tls *_ctx);
+
+/*
+ * Signs for programs that have the key elsewhere, such as a tls_sign_cb in
+ * another process. The keys are in goproxy; a signer signs whatever it is
+ * asked to. One thread at a time.
+ */
+struct tls_signer *tls_signer_new(void);
+void tls_signer_free(struct tls_signer *_signer);
+const char *tls_signer_error(struct tls_signer *_signer);
+int tls_signer_add_keypair_file(struct tls_signer *_signer,
+    const char *_cert_file, const char *_key_file);
+int tls_signer_add_keypair_mem(struct tls_signer *_signer, const uint8_t *_cert,
+    size_t _cert_len, const uint8_t *_key, size_t _key_len);
+/* *_out_signature is from malloc(3). */
+int tls_signer_sign(struct tls_signer *_signer, const char *_pubkey_hash,
+    const uint8_t *_input, size_t _input_len, int _padding_type,
+    uint8_t **_out_signature, size_t *_out_signature_len);
 
 #ifdef __cplusplus
 }

@@ -407,6 +407,56 @@ err:
 	return rv;
 }
 
+int
+tlsp_draft_add_signer(const struct tlsp_handle *draft, int cert_fd, int key_fd,
+    char **hash, uint32_t *slot, struct tls_error *error)
+{
+	struct tlsp_add_signer add_signer = { 0 };
+	struct tlsp_add_signer_reply reply;
+	const int fds[] = { cert_fd, key_fd };
+	uint8_t buf[TLSP_REPLY_MAX];
+
+	if (request(tlsp_handle_fd(draft), TLSP_ADD_SIGNER, &add_signer, fds, 2,
+		&reply, buf, sizeof(buf), ANSWER_TIMEOUT_MS) == -1) {
+		set_answer_error(error);
+		return -1;
+	}
+	if (set_reply_error(error, &reply.error) == -1)
+		return -1;
+	if ((*hash = strndup(reply.hash.data, reply.hash.len)) == NULL) {
+		tls_error_set(error, TLS_ERROR_OUT_OF_MEMORY, 0,
+		    "out of memory");
+		return -1;
+	}
+	*slot = reply.slot;
+	return 0;
+}
+
+int
+tlsp_draft_sign_raw(const struct tlsp_handle *draft,
+    const struct tlsp_sign_raw *sign_raw, uint8_t **signature, size_t *len,
+    struct tls_error *error)
+{
+	struct tlsp_sign_raw_reply reply;
+	uint8_t buf[TLSP_REPLY_MAX];
+
+	if (request(tlsp_handle_fd(draft), TLSP_SIGN_RAW, sign_raw, NULL, 0,
+		&reply, buf, sizeof(buf), ANSWER_TIMEOUT_MS) == -1) {
+		set_answer_error(error);
+		return -1;
+	}
+	if (set_reply_error(error, &reply.error) == -1)
+		return -1;
+	*signature = NULL;
+	if (tls_set_mem(signature, len, reply.signature.data,
+		reply.signature.len) == -1) {
+		tls_error_set(error, TLS_ERROR_OUT_OF_MEMORY, 0,
+		    "out of memory");
+		return -1;
+	}
+	return 0;
+}
+
 void
 tlsp_draft_drop_key(const struct tlsp_handle *draft, uint32_t slot)
 {

@@ -41,6 +41,19 @@ int tlsp_draft_check_cert(const struct tlsp_handle *draft, int cert_fd,
 /* Decrypts a private key; *key, PKCS#8 in PEM, is from malloc(3). */
 int tlsp_draft_decrypt_key(const struct tlsp_handle *draft, int key_fd,
     const char *password, uint8_t **key, size_t *len, struct tls_error *error);
+/* More than a signature's input, and less than a message. */
+#define TLSP_SIGN_INPUT_MAX 2048
+/*
+ * Adds a key that signs whatever the application asks for; the descriptors
+ * stay the caller's. *hash, of the certificate's public key, is from
+ * malloc(3).
+ */
+int tlsp_draft_add_signer(const struct tlsp_handle *draft, int cert_fd,
+    int key_fd, char **hash, uint32_t *slot, struct tls_error *error);
+/* Signs with such a key; *signature is from malloc(3). */
+int tlsp_draft_sign_raw(const struct tlsp_handle *draft,
+    const struct tlsp_sign_raw *sign_raw, uint8_t **signature, size_t *len,
+    struct tls_error *error);
 void tlsp_draft_drop_key(const struct tlsp_handle *draft, uint32_t slot);
 /* Commits the document; returns a channel with one reference, or NULL. */
 struct tlsp_config_channel *tlsp_draft_commit(const struct tlsp_handle *draft,

@@ -489,10 +489,60 @@ malformed:
 	return -1;
 }
 
-/* Acts on the complete frame. */
+/* Has the application sign, and sends the worker what it says. */
+static int
+sign_callback(struct tls *ctx, const struct tlsp_sign_callback *question)
+{
+	struct tlsp_sign_callback_reply reply = { 0 };
+	const struct tls_config *config = ctx->config;
+	uint8_t *signature = NULL, *frame = NULL;
+	size_t len = 0, frame_len;
+	char *hash;
+	int rv = -1;
+
+	hash = strndup(question->hash.data, question->hash.len);
+	if (hash == NULL) {
+		tls_set_errorx(ctx, TLS_ERROR_OUT_OF_MEMORY, "out of memory");
+		return -1;
+	}
+	/* Without an answer the worker says why the handshake failed. */
+	if (config->sign_cb != NULL &&
+	    config->sign_cb(config->sign_arg, hash, question->input.data,
+		question->input.len, question->padding, &signature,
+		&len) == 0 &&
+	    len <= TLSP_WIRE_MESSAGE_MAX / 2) {
+		reply.signature.data = signature;
+		reply.signature.len = signature == NULL ? 0 : len;
+	}
+	frame_len = tlsp_wire_encode(NULL, 0, TLSP_SIGN_CALLBACK_REPLY, &reply);
+	if ((frame = malloc(4 + frame_len)) == NULL) {
+		tls_set_errorx(ctx, TLS_ERROR_OUT_OF_MEMORY, "out of memory");
+		goto err;
+	}
+	tlsp_put_u32(frame, (uint32_t)frame_len);
+	tlsp_wire_encode(frame + 4, frame_len, TLSP_SIGN_CALLBACK_REPLY,
+	    &reply);
+	/* The worker has read all that was sent before: there is room. */
+	rv = tlsp_channel_send(ctx->fd_in.fd, frame, 4 + frame_len, NULL, 0,
+	    tlsp_deadline_in(0));
+	if (rv == -1)
+		tls_set_error(ctx, TLS_ERROR_UNKNOWN, "handshake failed");
+
+err:
+	free(hash);
+	free(signature);
+	free(frame);
+	return rv;
+}
+
+/*
+ * Acts on the complete frame. Returns 0 when the handshake is done, 1 when
+ * there is more to come.
+ */
 static int
 frame_done(struct tls *ctx)
 {
+	struct tlsp_sign_callback question;
 	struct tlsp_established established;
 	struct tlsp_failed failure;
 	const uint8_t *message = ctx->frame + 4;
@@ -518,6 +568,9 @@ frame_done(struct tls *ctx)
 		ctx->state |= TLS_HANDSHAKE_COMPLETE;
 		return 0;
 	}
+	if (tlsp_wire_decode(message, len, ctx->frame_nfds, TLSP_SIGN_CALLBACK,
+		&question) == 0)
+		return sign_callback(ctx, &question) == -1 ? -1 : 1;
 	if (tlsp_wire_decode(message, len, ctx->frame_nfds, TLSP_FAILED,
 		&failure) == 0) {
 		tls_set_errorx(ctx, TLS_ERROR_UNKNOWN, "%.*s",
@@ -552,8 +605,10 @@ handshake(struct tls *ctx)
 	}
 	if ((ctx->state & TLS_HANDSHAKE_FAILED) != 0)
 		return -1; /* with the error that is still there */
-	if ((rv = frame_read(ctx)) == 0)
-		rv = frame_done(ctx);
+	do {
+		if ((rv = frame_read(ctx)) == 0 && (rv = frame_done(ctx)) == 1)
+			frame_clear(ctx);
+	} while (rv == 1);
 	if (rv == -1)
 		ctx->state |= TLS_HANDSHAKE_FAILED;
 	if (rv == 0 || rv == -1)

@@ -736,21 +736,31 @@ tls_config_add_ticket_key(struct tls_config *config, uint32_t keyrev,
 	return tls_config_update_servers(config);
 }
 
-/*
- * Not there yet: they have no return value, so tls_configure() and
- * tls_connect() fail.
- */
+/* Keys that somebody else has. */
 
 void
 tls_config_skip_private_key_check(struct tls_config *config)
 {
-	config->missing = __func__;
+	config->skip_key_check = 1;
+	config->changed = 1;
 }
 
 void
 tls_config_use_fake_private_key(struct tls_config *config)
 {
-	config->missing = __func__;
+	config->fake_key = 1;
+	config->changed = 1;
+}
+
+int
+tls_config_set_sign_cb(struct tls_config *config, tls_sign_cb cb, void *cb_arg)
+{
+	config->fake_key = 1;
+	config->skip_key_check = 1;
+	config->sign_cb = cb;
+	config->sign_arg = cb_arg;
+	config->changed = 1;
+	return 0;
 }
 
 /* Servers. */
@@ -813,11 +823,6 @@ commit(struct tls_config *config, enum tlsp_role role, struct tls_error *error)
 	uint8_t *buf;
 	size_t len;
 
-	if (config->missing != NULL) {
-		tls_error_set(error, TLS_ERROR_UNKNOWN, 0,
-		    "%s is not supported by libtls-proxy yet", config->missing);
-		return NULL;
-	}
 	if (tls_keypair_ensure_draft(config, NULL, error) == -1 ||
 	    tls_document_new(config, role, &buf, &len, error) == -1)
 		return NULL;

@@ -60,11 +60,20 @@ add(struct document *doc, unsigned int number, const void *message)
 	doc->len += 4 + len;
 }
 
+/* Where the keypair's private key is. */
+static uint32_t
+key_slot(const struct tls_config *config, const struct tls_keypair *keypair)
+{
+	if (config->fake_key || (config->skip_key_check && keypair->slot == 0))
+		return TLSP_SLOT_APPLICATION;
+	return keypair->slot;
+}
+
 /* A keypair that a document has a message for. */
 static int
-is_used(const struct tls_keypair *keypair)
+is_used(const struct tls_config *config, const struct tls_keypair *keypair)
 {
-	return keypair->slot != 0 || keypair->cert_mem != NULL;
+	return key_slot(config, keypair) != 0 || keypair->cert_mem != NULL;
 }
 
 /* The parts that can change later. */
@@ -78,7 +87,7 @@ add_live(struct document *doc, const struct tls_config *config)
 
 	for (keypair = config->keypair; keypair != NULL;
 	     keypair = keypair->next) {
-		if (!is_used(keypair))
+		if (!is_used(config, keypair))
 			continue;
 		if (keypair->staple != NULL) {
 			staple.response.data = keypair->staple;
@@ -273,9 +282,9 @@ tls_document_new(const struct tls_config *config, enum tlsp_role role,
 	add(&doc, TLSP_SETTINGS, &settings);
 	for (keypair = config->keypair; keypair != NULL;
 	     keypair = keypair->next) {
-		if (!is_used(keypair))
+		if (!is_used(config, keypair))
 			continue;
-		pair.slot = keypair->slot;
+		pair.slot = key_slot(config, keypair);
 		pair.certificate.data = keypair->cert_mem;
 		pair.certificate.len = keypair->cert_len;
 		add(&doc, TLSP_KEYPAIR, &pair);

@@ -111,7 +111,12 @@ struct tls_config {
 	size_t nticket_keys; /* the newest first */
 
 	struct tls *servers; /* contexts that a live change concerns */
-	const char *missing; /* a setting that goproxy cannot honour yet */
+
+	/* Certificates without a key, whose signatures sign_cb makes. */
+	int fake_key;	    /* for all, even if there is a key */
+	int skip_key_check; /* for those that have none */
+	tls_sign_cb sign_cb;
+	void *sign_arg;
 };
 
 /* What is known from an OCSP response; -1 and NULL for what is not. */

@@ -40,6 +40,15 @@
 	M(DECRYPT_KEY_REPLY, decrypt_key_reply, 0x0097, keeper, reply, 0, 0,   \
 	    F(decrypt_key_reply, str, error)				       \
 	    F(decrypt_key_reply, bytes, key))				       \
+	M(ADD_SIGNER, add_signer, 0x0041, library, draft, 3, 3, )	       \
+	M(ADD_SIGNER_REPLY, add_signer_reply, 0x00c1, keeper, reply, 0, 0,     \
+	    F(add_signer_reply, str, error) F(add_signer_reply, str, hash)     \
+	    F(add_signer_reply, u32, slot))				       \
+	M(SIGN_RAW, sign_raw, 0x0042, library, draft, 1, 1,		       \
+	    F(sign_raw, u32, slot) F(sign_raw, u8, padding)		       \
+	    F(sign_raw, bytes, input))					       \
+	M(SIGN_RAW_REPLY, sign_raw_reply, 0x00c2, keeper, reply, 0, 0,	       \
+	    F(sign_raw_reply, str, error) F(sign_raw_reply, bytes, signature)) \
 	M(COMMIT, commit, 0x0004, library, draft, 2, 2, )		       \
 	M(COMMIT_REPLY, commit_reply, 0x0084, keeper, config, 0, 0,	       \
 	    F(commit_reply, str, error))				       \
@@ -88,6 +97,12 @@
 	    F(established, i64, ocsp_this_update)			       \
 	    F(established, i64, ocsp_next_update)			       \
 	    F(established, i64, ocsp_revocation_time))			       \
+	M(SIGN_CALLBACK, sign_callback, 0x0040, worker, data, 0, 0,	       \
+	    F(sign_callback, str, hash) F(sign_callback, u8, padding)	       \
+	    F(sign_callback, bytes, input))				       \
+	M(SIGN_CALLBACK_REPLY, sign_callback_reply, 0x00c0, library, data,     \
+	    0, 0,							       \
+	    F(sign_callback_reply, bytes, signature))			       \
 	M(FAILED, failed, 0x000a, worker, data, 1, 2,			       \
 	    F(failed, str, error))					       \
 	M(CLOSE, close, 0x000b, library, data, 1, 1,			       \
@@ -154,6 +169,9 @@ enum tlsp_verify {
 	TLSP_VERIFY_TIME = 4,
 	TLSP_VERIFY_STAPLE = 8,
 };
+
+/* The slot of a key that only the application can reach. */
+#define TLSP_SLOT_APPLICATION 0xffffffff
 
 enum tlsp_ending {
 	TLSP_ENDING_UNKNOWN = 0,

@@ -24,7 +24,8 @@ void tls_config_use_fake_private_key(struct tls_config *);
 
 static struct tls_config *config;
 static struct tls *client, *server, *conn;
-static uint8_t bytes[64];
+static struct tls_signer *signer;
+static uint8_t bytes[64], *signature;
 static size_t length;
 
 static ssize_t
@@ -45,6 +46,20 @@ no_write(struct tls *ctx, const void *buf, size_t len, void *arg)
 	(void)len;
 	(void)arg;
 	return TLS_WANT_POLLOUT;
+}
+
+static int
+no_sign(void *arg, const char *hash, const uint8_t *input, size_t len,
+    int padding, uint8_t **out, size_t *out_len)
+{
+	(void)arg;
+	(void)hash;
+	(void)input;
+	(void)len;
+	(void)padding;
+	(void)out;
+	(void)out_len;
+	return -1;
 }
 
 /* What a call may give, beside what it does to an object's error. */
@@ -137,6 +152,19 @@ enum kind {
 	    tls_config_set_session_id(config, bytes, 8))                       \
 	X(tls_config_set_session_lifetime, CONFIG,                             \
 	    tls_config_set_session_lifetime(config, 3600))                     \
+	X(tls_config_set_sign_cb, CONFIG,                                      \
+	    tls_config_set_sign_cb(config, no_sign, NULL))                     \
+	X(tls_signer_new, THERE, signer = tls_signer_new())                    \
+	X(tls_signer_error, NOTHING, tls_signer_error(signer))                 \
+	X(tls_signer_add_keypair_file, ZERO,                                   \
+	    tls_signer_add_keypair_file(signer, "/no/cert", "/no/key") + 1)    \
+	X(tls_signer_add_keypair_mem, ZERO,                                    \
+	    tls_signer_add_keypair_mem(signer, bytes, 8, bytes, 8) + 1)        \
+	X(tls_signer_sign, ZERO,                                               \
+	    tls_signer_sign(signer, "SHA256:", bytes, 8, TLS_PADDING_NONE,     \
+		&signature, &length) +                                         \
+		1)                                                             \
+	X(tls_signer_free, ANY, (tls_signer_free(NULL), 0))                    \
 	X(tls_config_set_verify_depth, CONFIG,                                 \
 	    tls_config_set_verify_depth(config, 6))                            \
 	X(tls_config_prefer_ciphers_client, ANY,                               \
@@ -243,6 +271,7 @@ every_call(void **state)
 {
 	struct tls *old_client, *old_server;
 	struct tls_config *old_config;
+	struct tls_signer *old_signer;
 	intmax_t rv;
 	size_t i;
 
@@ -253,6 +282,7 @@ every_call(void **state)
 		CHECK((config = old_config = tls_config_new()) != NULL);
 		CHECK((client = old_client = tls_client()) != NULL);
 		CHECK((server = old_server = tls_server()) != NULL);
+		CHECK((signer = old_signer = tls_signer_new()) != NULL);
 
 		rv = functions[i].call();
 		switch (functions[i].kind) {
@@ -296,9 +326,12 @@ every_call(void **state)
 			tls_free(old_client);
 		if (server != old_server)
 			tls_free(old_server);
+		if (signer != old_signer)
+			tls_signer_free(old_signer);
 		tls_config_free(config);
 		tls_free(client);
 		tls_free(server);
+		tls_signer_free(signer);
 	}
 	h_case = NULL;
 }
@@ -310,42 +343,9 @@ every_call(void **state)
 static void
 not_yet(void **state)
 {
-	static const struct {
-		const char *name;
-		void (*set)(struct tls_config *);
-	} switches[] = {
-		{ "tls_config_skip_private_key_check",
-		    tls_config_skip_private_key_check },
-		{ "tls_config_use_fake_private_key",
-		    tls_config_use_fake_private_key },
-	};
-	char want[128];
 	struct tls *ctx;
-	size_t i;
-	int a, b;
 
 	(void)state;
-	h_tcp_pair(&a, &b);
-	for (i = 0; i < sizeof(switches) / sizeof(switches[0]); i++) {
-		h_case = switches[i].name;
-		snprintf(want, sizeof(want),
-		    "%s is not supported by libtls-proxy yet", h_case);
-		config = h_client_config();
-		switches[i].set(config);
-		ctx = h_client(config);
-		CHECK_INT(tls_connect_socket(ctx, a, "localhost"), -1);
-		CHECK_STR(tls_error(ctx), want);
-		tls_free(ctx);
-		CHECK((ctx = tls_server()) != NULL);
-		CHECK_INT(tls_configure(ctx, config), -1);
-		CHECK_STR(tls_error(ctx), want);
-		tls_free(ctx);
-		tls_config_free(config);
-	}
-	h_case = NULL;
-	close(a);
-	close(b);
-
 	config = h_client_config();
 	ctx = h_client(config);
 	CHECK_INT(tls_connect_cbs(ctx, no_read, no_write, NULL, "localhost"),

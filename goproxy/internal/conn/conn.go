@@ -64,6 +64,10 @@ type Conn struct {
 
 	// shook tells the writer how the handshake went.
 	shook chan bool
+	// asked is what the handshake waits for the application to answer,
+	// and hungUp is closed if there is nobody to do so.
+	asked  atomic.Pointer[callback]
+	hungUp chan struct{}
 	// readerDone and writerDone are closed at the end of each direction.
 	readerDone, writerDone chan struct{}
 
@@ -98,6 +102,7 @@ func New(all channel.Fds, o Options) (*Conn, error) {
 		config:     o.Config,
 		verify:     o.Verify,
 		shook:      make(chan bool, 1),
+		hungUp:     make(chan struct{}),
 		readerDone: make(chan struct{}),
 		writerDone: make(chan struct{}),
 		ending:     wire.EndingOpen,
@@ -211,6 +216,7 @@ func (c *Conn) handshake() error {
 		Flags:   c.verify,
 		Name:    c.servername,
 		Stapled: func(r *ocsp.Result) { c.staple = r },
+		Sign:    c.signByApp,
 	}
 	if c.session != nil {
 		cache, err := c.session.cache()
@@ -293,7 +299,8 @@ func (c *Conn) finishWatch(ok bool) {
 // any more, and then moves plaintext to the peer.
 func (c *Conn) write() {
 	defer close(c.writerDone)
-	if c.toApp.waitHangup() == nil {
+	if c.watch() == nil {
+		close(c.hungUp)
 		c.mu.Lock()
 		if !c.handshaken {
 			c.transport.abort()

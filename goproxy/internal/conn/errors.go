@@ -214,7 +214,7 @@ func handshakeReason(server bool, version uint16, err error) string {
 		return alertError(hello, notATLSHandshakeAlert)
 	case strings.Contains(text, unsupportedVersions), strings.Contains(text, unsupportedByServer):
 		return sslError(hello, reasonWrongVersion, "wrong version number")
-	case strings.Contains(text, noSharedCipher):
+	case strings.Contains(text, noSharedCipher), errors.Is(err, tlsconf.ErrNoCertificate):
 		return sslError(hello, reasonNoSharedCipher, "no shared cipher")
 	case strings.Contains(text, unsupportedALPN):
 		return sslError(stateALPN, reasonNoALPN, "no application protocol")

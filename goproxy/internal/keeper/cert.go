@@ -4,13 +4,12 @@ package keeper
 
 import (
 	"bytes"
-	"crypto/sha256"
 	"crypto/x509"
-	"crypto/x509/pkix"
 	"encoding/asn1"
-	"encoding/hex"
 	"encoding/pem"
 	"errors"
+
+	"libtls-proxy/goproxy/internal/tlsconf"
 )
 
 // What LibreSSL says, which libtls appends.
@@ -38,15 +37,11 @@ func leafHash(data []byte) (string, error) {
 	if err != nil {
 		return "", errWrongTag
 	}
-	var info struct {
-		Algorithm pkix.AlgorithmIdentifier
-		PublicKey asn1.BitString
-	}
-	if _, err := asn1.Unmarshal(cert.RawSubjectPublicKeyInfo, &info); err != nil {
+	hash, err := tlsconf.PublicKeyHash(cert)
+	if err != nil {
 		return "", errWrongTag
 	}
-	hash := sha256.Sum256(info.PublicKey.Bytes)
-	return "SHA256:" + hex.EncodeToString(hash[:]), nil
+	return hash, nil
 }
 
 func isCertificate(typ string) bool {

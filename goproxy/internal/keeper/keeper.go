@@ -6,6 +6,7 @@ package keeper
 
 import (
 	"errors"
+	"slices"
 	"sync"
 
 	"golang.org/x/sys/unix"
@@ -113,7 +114,7 @@ func (k *keeper) hello(b []byte, fds channel.Fds) bool {
 		c.Close()
 		return true
 	}
-	d := &draft{keeper: k, id: k.hold(), channel: c, keys: make(map[uint32]*key)}
+	d := &draft{keeper: k, id: k.hold(), channel: c, keys: make(map[uint32]*key), signers: make(map[uint32]*key)}
 	go d.serve()
 	return true
 }
@@ -151,6 +152,7 @@ type draft struct {
 	id      uint32
 	channel *channel.Conn
 	keys    map[uint32]*key
+	signers map[uint32]*key
 	last    uint32
 }
 
@@ -192,6 +194,11 @@ func (d *draft) handle(b []byte, fds channel.Fds) bool {
 		key, text := d.decrypt(fds[0], m.Password)
 		_ = channel.Reply(reply, &wire.DecryptKeyReply{Error: text, Key: key})
 		clear(key)
+	case *wire.AddSigner:
+		reply := fds.Take(2)
+		_ = channel.Reply(reply, d.addSigner(fds[0], fds[1]))
+	case *wire.SignRaw:
+		d.startSignRaw(m, fds.Take(0))
 	case *wire.Commit:
 		d.commit(fds)
 	}
@@ -199,7 +206,7 @@ func (d *draft) handle(b []byte, fds channel.Fds) bool {
 }
 
 func (d *draft) add(fd int) (text string, slot uint32) {
-	if len(d.keys) >= maxKeys || d.last == 1<<32-1 {
+	if len(d.keys) >= maxKeys || d.last == wire.AppSlot-1 {
 		return "too many private keys", 0
 	}
 	data, err := d.read(fd)
@@ -276,7 +283,8 @@ func (d *draft) check(fd int) (*config, error) {
 			return nil, err
 		}
 	}
-	if conf.role == wire.RoleServer && len(conf.keys) == 0 {
+	bare := func(p *wire.Keypair) bool { return p.Slot == wire.AppSlot }
+	if conf.role == wire.RoleServer && len(conf.keys) == 0 && !slices.ContainsFunc(pairs, bare) {
 		return nil, errMismatch
 	}
 	return conf, nil
@@ -310,6 +318,12 @@ func (d *draft) checkPair(conf *config, p *wire.Keypair) error {
 	}
 	if p.Slot == 0 {
 		return errMismatch
+	}
+	if p.Slot == wire.AppSlot {
+		if chain != nil && !tlsconf.AppSigned(chain.Leaf.PublicKey) {
+			return tlsconf.ErrKeyType
+		}
+		return nil
 	}
 	key := d.keys[p.Slot]
 	if key == nil {

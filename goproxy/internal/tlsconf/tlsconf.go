@@ -7,6 +7,7 @@ import (
 	"crypto"
 	"crypto/rand"
 	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"slices"
 	"strings"
@@ -25,6 +26,10 @@ var (
 	ErrNoProtocols = errors.New("no protocols available")
 	ErrNoCiphers   = errors.New("no ciphers available")
 	ErrNoGroups    = errors.New("no supported groups available")
+
+	// ErrNoCertificate is the answer to a client of a server that has none
+	// because somebody else was to look after it.
+	ErrNoCertificate = errors.New("no certificate")
 )
 
 // A Config is a configuration that is ready to serve connections.
@@ -43,7 +48,8 @@ type Config struct {
 	crls         *verify.CRLs
 	alpn         []string
 	certificates []certificate
-	tickets      *session.Tickets // nil without sessions
+	appKeys      map[*x509.Certificate]string // leaf to hash
+	tickets      *session.Tickets             // nil without sessions
 
 	updating sync.Mutex
 	pairs    int
@@ -72,6 +78,7 @@ func New(s *wire.Settings, pairs []*wire.Keypair, live *wire.Live, shared Shared
 		preferClient: s.PreferClient != 0,
 		depth:        int(int32(s.VerifyDepth)),
 		pairs:        len(pairs),
+		appKeys:      make(map[*x509.Certificate]string),
 		servers:      make(map[uint8]*tls.Config),
 	}
 	c.setProtocols(s)
@@ -85,26 +92,8 @@ func New(s *wire.Settings, pairs []*wire.Keypair, live *wire.Live, shared Shared
 	if c.alpn, err = parseALPN(s.ALPN); err != nil {
 		return nil, err
 	}
-	for i, p := range pairs {
-		if p.Slot == 0 {
-			continue
-		}
-		chain, err := ParseChain(p.Certificate)
-		if err != nil {
-			return nil, err
-		}
-		c.certificates = append(c.certificates, certificate{
-			tls: tls.Certificate{
-				Certificate: chain.DER,
-				PrivateKey:  signer(p.Slot, chain.Leaf.PublicKey),
-				Leaf:        chain.Leaf,
-			},
-			pair:  uint32(i),
-			names: verify.CertNames(chain.Leaf),
-		})
-	}
-	if c.server && len(c.certificates) == 0 {
-		return nil, errors.New("private/public key mismatch")
+	if err := c.addPairs(pairs, signer); err != nil {
+		return nil, err
 	}
 	if s.CheckCRL != 0 {
 		// libtls takes lists from the file of the authorities, too.
@@ -131,6 +120,38 @@ func New(s *wire.Settings, pairs []*wire.Keypair, live *wire.Live, shared Shared
 	}
 	c.releases = append(c.releases, release)
 	return c, nil
+}
+
+func (c *Config) addPairs(pairs []*wire.Keypair, signer func(uint32, crypto.PublicKey) crypto.Signer) error {
+	bare := false
+	for i, p := range pairs {
+		if p.Slot == wire.AppSlot && len(p.Certificate) == 0 {
+			bare = true
+			continue
+		}
+		if p.Slot == 0 {
+			continue
+		}
+		chain, err := ParseChain(p.Certificate)
+		if err != nil {
+			return err
+		}
+		cert := tls.Certificate{Certificate: chain.DER, Leaf: chain.Leaf}
+		if p.Slot != wire.AppSlot {
+			cert.PrivateKey = signer(p.Slot, chain.Leaf.PublicKey)
+		} else if c.appKeys[chain.Leaf], err = PublicKeyHash(chain.Leaf); err != nil {
+			return ErrCertificate
+		}
+		c.certificates = append(c.certificates, certificate{
+			tls:   cert,
+			pair:  uint32(i),
+			names: verify.CertNames(chain.Leaf),
+		})
+	}
+	if c.server && len(c.certificates) == 0 && !bare {
+		return errors.New("private/public key mismatch")
+	}
+	return nil
 }
 
 // setProtocols brings versions, suites and groups together.
@@ -255,6 +276,9 @@ type Options struct {
 	Name     string
 	Sessions tls.ClientSessionCache
 	Stapled  func(*ocsp.Result)
+
+	// Sign is where keys are asked that only the application can reach.
+	Sign AppSigner
 }
 
 // TLS returns the configuration of a connection.
@@ -265,7 +289,7 @@ func (c *Config) TLS(o Options) (*tls.Config, error) {
 	if !c.server {
 		return c.client(o), nil
 	}
-	if c.tickets != nil {
+	if c.tickets != nil || len(c.appKeys) > 0 {
 		return c.serverConfig(o), nil
 	}
 	c.mu.Lock()
@@ -305,13 +329,22 @@ func (c *Config) client(o Options) *tls.Config {
 		if len(c.certificates) == 0 {
 			return &tls.Certificate{}, nil
 		}
-		return c.current(0), nil
+		return c.current(0, o), nil
 	}
 	return t
 }
 
-// current returns a certificate with the staple of today.
-func (c *Config) current(i int) *tls.Certificate { return &(*c.live.Load())[i] }
+// current returns a certificate with the staple of today, and with the way to
+// the key that the connection has.
+func (c *Config) current(i int, o Options) *tls.Certificate {
+	cert := &(*c.live.Load())[i]
+	if hash, ok := c.appKeys[cert.Leaf]; ok {
+		own := *cert
+		own.PrivateKey = &appKey{public: cert.Leaf.PublicKey, hash: hash, sign: o.Sign}
+		cert = &own
+	}
+	return cert
+}
 
 func (c *Config) serverConfig(o Options) *tls.Config {
 	t := c.base()
@@ -321,7 +354,7 @@ func (c *Config) serverConfig(o Options) *tls.Config {
 		if err != nil {
 			return nil, err
 		}
-		return c.current(i), nil
+		return c.current(i, o), nil
 	}
 	t.VerifyConnection = func(cs tls.ConnectionState) error { return c.verify(&cs, o) }
 	if c.tickets != nil {
@@ -372,6 +405,9 @@ var errServerName = errors.New("server name contains a NUL byte")
 // choose picks the certificate for a server name: the first match from the
 // second pair on, or else the first pair.
 func (c *Config) choose(hello *tls.ClientHelloInfo) (int, error) {
+	if len(c.certificates) == 0 {
+		return 0, ErrNoCertificate
+	}
 	name := hello.ServerName
 	if strings.IndexByte(name, 0) >= 0 {
 		return 0, errServerName

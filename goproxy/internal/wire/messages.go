@@ -37,6 +37,48 @@ type DropKey struct {
 func (*DropKey) number() uint16   { return 0x0003 }
 func (m *DropKey) fields(c coder) { c.u32("slot", &m.Slot) }
 
+type AddSigner struct{}
+
+func (*AddSigner) number() uint16 { return 0x0041 }
+func (*AddSigner) fields(coder)   {}
+
+type AddSignerReply struct {
+	Error string
+	Hash  string
+	Slot  uint32
+}
+
+func (*AddSignerReply) number() uint16 { return 0x00c1 }
+func (m *AddSignerReply) fields(c coder) {
+	c.str("error", &m.Error)
+	c.str("hash", &m.Hash)
+	c.u32("slot", &m.Slot)
+}
+
+type SignRaw struct {
+	Slot    uint32
+	Padding uint8
+	Input   []byte
+}
+
+func (*SignRaw) number() uint16 { return 0x0042 }
+func (m *SignRaw) fields(c coder) {
+	c.u32("slot", &m.Slot)
+	c.u8("padding", &m.Padding)
+	c.bytes("input", &m.Input)
+}
+
+type SignRawReply struct {
+	Error     string
+	Signature []byte
+}
+
+func (*SignRawReply) number() uint16 { return 0x00c2 }
+func (m *SignRawReply) fields(c coder) {
+	c.str("error", &m.Error)
+	c.bytes("signature", &m.Signature)
+}
+
 type Commit struct{}
 
 func (*Commit) number() uint16 { return 0x0004 }
@@ -176,6 +218,26 @@ func (m *Established) fields(c coder) {
 	c.i64("ocsp_next_update", &m.OCSPNextUpdate)
 	c.i64("ocsp_revocation_time", &m.OCSPRevocationTime)
 }
+
+type SignCallback struct {
+	Hash    string
+	Padding uint8
+	Input   []byte
+}
+
+func (*SignCallback) number() uint16 { return 0x0040 }
+func (m *SignCallback) fields(c coder) {
+	c.str("hash", &m.Hash)
+	c.u8("padding", &m.Padding)
+	c.bytes("input", &m.Input)
+}
+
+type SignCallbackReply struct {
+	Signature []byte
+}
+
+func (*SignCallbackReply) number() uint16   { return 0x00c0 }
+func (m *SignCallbackReply) fields(c coder) { c.bytes("signature", &m.Signature) }
 
 type Failed struct {
 	Error string

@@ -67,6 +67,16 @@ const (
 	EndingFailed      = 4
 )
 
+// Values of SignRaw.Padding and SignCallback.Padding.
+const (
+	PaddingNone  = 0
+	PaddingPKCS1 = 1
+	PaddingX931  = 2
+)
+
+// AppSlot is the slot of a key that only the application can reach.
+const AppSlot = 0xffffffff
+
 // A row is a row of the table in goproxy-protocol(7).
 type row struct {
 	number         uint16
@@ -89,6 +99,10 @@ var table = []row{
 	{0x0096, "CHECK_CERT_REPLY", "keeper", "reply", 0, 0, "error:str hash:str", func() Message { return new(CheckCertReply) }},
 	{0x0017, "DECRYPT_KEY", "library", "draft", 2, 2, "password:bytes", func() Message { return new(DecryptKey) }},
 	{0x0097, "DECRYPT_KEY_REPLY", "keeper", "reply", 0, 0, "error:str key:bytes", func() Message { return new(DecryptKeyReply) }},
+	{0x0041, "ADD_SIGNER", "library", "draft", 3, 3, "-", func() Message { return new(AddSigner) }},
+	{0x00c1, "ADD_SIGNER_REPLY", "keeper", "reply", 0, 0, "error:str hash:str slot:u32", func() Message { return new(AddSignerReply) }},
+	{0x0042, "SIGN_RAW", "library", "draft", 1, 1, "slot:u32 padding:u8 input:bytes", func() Message { return new(SignRaw) }},
+	{0x00c2, "SIGN_RAW_REPLY", "keeper", "reply", 0, 0, "error:str signature:bytes", func() Message { return new(SignRawReply) }},
 	{0x0004, "COMMIT", "library", "draft", 2, 2, "-", func() Message { return new(Commit) }},
 	{0x0084, "COMMIT_REPLY", "keeper", "config", 0, 0, "error:str", func() Message { return new(CommitReply) }},
 	{0x0005, "SETTINGS", "library", "document", 0, 0, "role:u8 protocols:u32 ciphers:bytes groups:bytes prefer_client:u8 verify_client:u8 verify_depth:u32 ca:bytes check_crl:u8 crl:bytes alpn:bytes session_id:bytes session_lifetime:u32", func() Message { return new(Settings) }},
@@ -102,6 +116,8 @@ var table = []row{
 	{0x0008, "STATUS", "library", "config", 1, 1, "connection:u64", func() Message { return new(Status) }},
 	{0x0088, "STATUS_REPLY", "worker", "reply", 0, 0, "ending:u8 error:str", func() Message { return new(StatusReply) }},
 	{0x0009, "ESTABLISHED", "worker", "data", 0, 0, "connection:u64 version:str cipher:str cipher_strength:u32 alpn:str servername:str resumed:u8 peer:u8 hash:str subject:str issuer:str common_name:str not_before:i64 not_after:i64 chain:bytes names:bytes ocsp_url:str ocsp_result:str ocsp_response_status:i64 ocsp_cert_status:i64 ocsp_crl_reason:i64 ocsp_this_update:i64 ocsp_next_update:i64 ocsp_revocation_time:i64", func() Message { return new(Established) }},
+	{0x0040, "SIGN_CALLBACK", "worker", "data", 0, 0, "hash:str padding:u8 input:bytes", func() Message { return new(SignCallback) }},
+	{0x00c0, "SIGN_CALLBACK_REPLY", "library", "data", 0, 0, "signature:bytes", func() Message { return new(SignCallbackReply) }},
 	{0x000a, "FAILED", "worker", "data", 1, 2, "error:str", func() Message { return new(Failed) }},
 	{0x000b, "CLOSE", "library", "data", 1, 1, "mark", nil},
 	{0x008b, "CLOSE_REPLY", "worker", "reply", 1, 2, "ending:u8 error:str", func() Message { return new(CloseReply) }},
