@@ -6,6 +6,9 @@
 #ifndef TLS_PROXY_H
 #define TLS_PROXY_H
 
+#include <stddef.h>
+#include <stdint.h>
+
 #ifdef __cplusplus
 extern "C" {
 #endif
@@ -15,6 +18,110 @@ extern "C" {
  * with any libtls can look the symbol up with dlsym(3) to learn which it has.
  */
 const char *tls_proxy_version(void);
+
+/*
+ * Requests: decisions that a handshake waits for and the program's event loop
+ * does not. See tls_request_next(3).
+ */
+
+/* What is asked for, and the kind of a request. */
+#define TLS_REQUEST_CERTIFICATE 1
+#define TLS_REQUEST_VERIFY	2
+#define TLS_REQUEST_VERIFY_EACH 4 /* for each certificate: never a kind */
+#define TLS_REQUEST_SESSION	8
+#define TLS_REQUEST_STAPLE	16
+#define TLS_REQUEST_SIGN	32
+#define TLS_REQUESTS_ALL	63
+
+/* tls_request_facts.operation */
+#define TLS_SESSION_STORE  1
+#define TLS_SESSION_LOOKUP 2
+#define TLS_SESSION_REMOVE 3
+
+struct tls;
+struct tls_config;
+struct tls_request;
+
+struct tls_request_cert {
+	const uint8_t *der;
+	size_t len;
+};
+
+/*
+ * What a request is about; NULL and 0 for what its kind does not have. It
+ * belongs to the request. Later versions add to its end.
+ */
+struct tls_request_facts {
+	uint32_t kind;
+	struct tls *context; /* whose handshake waits; compare only */
+
+	/* TLS_REQUEST_CERTIFICATE */
+	const char *servername; /* NULL for none */
+	const uint8_t *alpn;	/* names with a byte of length before each */
+	size_t alpn_len;
+	const uint16_t *schemes; /* SignatureScheme, RFC 8446 4.2.3 */
+	size_t nschemes;
+	const uint16_t *versions; /* 0x0303 for TLS 1.2, 0x0304 for 1.3 */
+	size_t nversions;
+	const char *peer_address; /* "192.0.2.1:443", "[2001:db8::1]:443" */
+
+	/* TLS_REQUEST_VERIFY */
+	int depth;	     /* of the certificate in question, 0 the leaf */
+	const char *verdict; /* NULL: good, or why it would be refused */
+	const struct tls_request_cert *chain; /* the leaf first */
+	size_t nchain;
+
+	/* TLS_REQUEST_SESSION */
+	int operation;
+	const uint8_t *session_id;
+	size_t session_id_len;
+	const uint8_t *session; /* TLS_SESSION_STORE: sealed */
+	size_t session_len;
+	uint32_t lifetime; /* seconds */
+
+	/* TLS_REQUEST_STAPLE and TLS_REQUEST_SIGN */
+	const char *key_hash;  /* "SHA256:..." of the public key */
+	uint16_t scheme;       /* SignatureScheme */
+	const uint8_t *digest; /* to sign */
+	size_t digest_len;
+};
+
+/*
+ * kinds is a sum of TLS_REQUEST_*, 0 for none; timeout is in milliseconds, at
+ * least 1. Returns 0, or -1 with tls_config_error().
+ */
+int tls_config_set_requests(struct tls_config *_config, uint32_t _kinds,
+    int _timeout);
+
+/*
+ * The descriptor that is readable when there may be requests of a client, or
+ * of all connections that a server accepts. It belongs to the context. -1 with
+ * tls_error().
+ */
+int tls_request_fd(struct tls *_ctx);
+
+/* Never waits. NULL if there is none; else it wants an answer. */
+struct tls_request *tls_request_next(struct tls *_ctx);
+const struct tls_request_facts *tls_request_facts(
+    const struct tls_request *_request);
+
+/*
+ * Answers, from any thread. They return 0 and have freed the request, or -1
+ * with tls_request_error(), and the request is still there.
+ */
+int tls_request_default(struct tls_request *_request);
+int tls_request_accept(struct tls_request *_request);
+int tls_request_refuse(struct tls_request *_request, const char *_reason);
+int tls_request_answer(struct tls_request *_request, const void *_data,
+    size_t _len);
+int tls_request_answer_pair(struct tls_request *_request, unsigned int _pair);
+/* The descriptors stay the caller's. */
+int tls_request_answer_keypair(struct tls_request *_request, int _cert_fd,
+    int _key_fd);
+
+const char *tls_request_error(const struct tls_request *_request);
+/* Refuses a request that was not answered. */
+void tls_request_free(struct tls_request *_request);
 
 #ifdef __cplusplus
 }

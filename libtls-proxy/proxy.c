@@ -29,6 +29,7 @@ struct tlsp_config_channel {
 	struct tlsp_handle handle;
 	pthread_mutex_t mutex; /* refcount */
 	int refcount;
+	int asks;
 };
 
 /* A program of goproxy's, opened when the library is loaded. */
@@ -457,6 +458,26 @@ tlsp_draft_sign_raw(const struct tlsp_handle *draft,
 	return 0;
 }
 
+int
+tlsp_draft_attach_key(const struct tlsp_handle *draft, uint32_t config,
+    int cert_fd, int key_fd, uint32_t *slot, struct tls_error *error)
+{
+	struct tlsp_attach_key attach_key = { .config = config };
+	struct tlsp_attach_key_reply reply;
+	const int fds[] = { cert_fd, key_fd };
+	uint8_t buf[TLSP_REPLY_MAX];
+
+	if (request(tlsp_handle_fd(draft), TLSP_ATTACH_KEY, &attach_key, fds, 2,
+		&reply, buf, sizeof(buf), ANSWER_TIMEOUT_MS) == -1) {
+		set_answer_error(error);
+		return -1;
+	}
+	if (set_reply_error(error, &reply.error) == -1)
+		return -1;
+	*slot = reply.slot;
+	return 0;
+}
+
 void
 tlsp_draft_drop_key(const struct tlsp_handle *draft, uint32_t slot)
 {
@@ -470,7 +491,7 @@ tlsp_draft_drop_key(const struct tlsp_handle *draft, uint32_t slot)
 
 struct tlsp_config_channel *
 tlsp_draft_commit(const struct tlsp_handle *draft, const uint8_t *document,
-    size_t len, struct tls_error *error)
+    size_t len, int asks, struct tls_error *error)
 {
 	struct tlsp_config_channel *channel;
 	struct tlsp_commit commit = { 0 };
@@ -511,6 +532,7 @@ tlsp_draft_commit(const struct tlsp_handle *draft, const uint8_t *document,
 	tlsp_handle_set(&channel->handle, tlsp_fd_move_high(pair[0]));
 	pthread_mutex_init(&channel->mutex, NULL);
 	channel->refcount = 1;
+	channel->asks = asks;
 	return channel;
 
 err:
@@ -570,6 +592,12 @@ tlsp_config_channel_unref(struct tlsp_config_channel *channel)
 	tlsp_handle_close(&channel->handle);
 	pthread_mutex_destroy(&channel->mutex);
 	free(channel);
+}
+
+int
+tlsp_config_channel_asks(const struct tlsp_config_channel *channel)
+{
+	return channel->asks;
 }
 
 int

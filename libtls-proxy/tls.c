@@ -164,6 +164,7 @@ static void
 connection_clear(struct tls *ctx)
 {
 	frame_clear(ctx);
+	tls_requests_part(ctx);
 	tlsp_handle_close(&ctx->rest);
 	tls_conninfo_free(ctx->conninfo);
 	ctx->conninfo = NULL;
@@ -181,6 +182,7 @@ void
 tls_reset(struct tls *ctx)
 {
 	connection_clear(ctx);
+	tls_requests_leave(ctx);
 	forget_config(ctx);
 	free(ctx->servername);
 	ctx->servername = NULL;
@@ -243,14 +245,14 @@ replace(int fd, int number)
 }
 
 int
-tls_start(struct tls *ctx, int fd_read, int fd_write)
+tls_start(struct tls *ctx, struct tls *base, int fd_read, int fd_write)
 {
 	struct tlsp_start start = { 0 };
 	int in[2] = { -1, -1 }, out[2] = { -1, -1 };
-	int fds[5], rv = -1;
+	int fds[6], rv = -1;
 	size_t nfds = 0;
 	int one = fd_read == fd_write;
-	int session_fd = -1;
+	int session_fd = -1, requests_fd = -1;
 	struct stat sb;
 
 	connection_clear(ctx);
@@ -281,6 +283,15 @@ tls_start(struct tls *ctx, int fd_read, int fd_write)
 		fds[nfds++] = out[1];
 	if (session_fd != -1)
 		fds[nfds++] = session_fd;
+	if (tlsp_config_channel_asks(ctx->channel)) {
+		if ((requests_fd = tls_requests_join(ctx, base)) == -1) {
+			tls_set_error(ctx, TLS_ERROR_UNKNOWN,
+			    "failed to create a request channel");
+			goto err;
+		}
+		fds[nfds++] = requests_fd;
+		start.context = ctx->request_context;
+	}
 
 	start.verify = tls_config_verify_flags(ctx->config);
 	start.servername = tlsp_string(ctx->servername);

@@ -108,7 +108,7 @@ tls_connect_fds(struct tls *ctx, int fd_read, int fd_write,
 		return -1;
 	tlsp_config_channel_unref(ctx->channel);
 	ctx->channel = channel;
-	return tls_start(ctx, fd_read, fd_write);
+	return tls_start(ctx, ctx, fd_read, fd_write);
 }
 
 int

@@ -763,6 +763,37 @@ tls_config_set_sign_cb(struct tls_config *config, tls_sign_cb cb, void *cb_arg)
 	return 0;
 }
 
+int
+tls_config_set_requests(struct tls_config *config, uint32_t kinds, int timeout)
+{
+	if ((kinds & ~(uint32_t)TLS_REQUESTS_ALL) != 0) {
+		tls_set_errorx(config, TLS_ERROR_INVALID_ARGUMENT,
+		    "invalid requests");
+		return -1;
+	}
+	if (kinds != 0 && timeout <= 0) {
+		tls_set_errorx(config, TLS_ERROR_INVALID_ARGUMENT,
+		    "invalid request timeout");
+		return -1;
+	}
+	config->requests = kinds;
+	config->request_timeout = timeout;
+	config->changed = 1;
+	return 0;
+}
+
+int
+tls_config_attach_key(struct tls_config *config, uint32_t id, int cert_fd,
+    int key_fd, uint32_t *slot, struct tls_error *error)
+{
+	struct tlsp_handle draft;
+
+	pthread_mutex_lock(&config->mutex);
+	draft = config->draft;
+	pthread_mutex_unlock(&config->mutex);
+	return tlsp_draft_attach_key(&draft, id, cert_fd, key_fd, slot, error);
+}
+
 /* Servers. */
 
 void
@@ -826,7 +857,8 @@ commit(struct tls_config *config, enum tlsp_role role, struct tls_error *error)
 	if (tls_keypair_ensure_draft(config, NULL, error) == -1 ||
 	    tls_document_new(config, role, &buf, &len, error) == -1)
 		return NULL;
-	channel = tlsp_draft_commit(&config->draft, buf, len, error);
+	channel = tlsp_draft_commit(&config->draft, buf, len,
+	    config->requests != 0, error);
 	tls_wipe(buf, len);
 	free(buf);
 	return channel;

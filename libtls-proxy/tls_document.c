@@ -64,7 +64,12 @@ add(struct document *doc, unsigned int number, const void *message)
 static uint32_t
 key_slot(const struct tls_config *config, const struct tls_keypair *keypair)
 {
-	if (config->fake_key || (config->skip_key_check && keypair->slot == 0))
+	int elsewhere = config->skip_key_check ||
+			(config->requests & TLS_REQUEST_SIGN) != 0 ||
+			((config->requests & TLS_REQUEST_CERTIFICATE) != 0 &&
+			    keypair->cert_mem == NULL);
+
+	if (config->fake_key || (elsewhere && keypair->slot == 0))
 		return TLSP_SLOT_APPLICATION;
 	return keypair->slot;
 }
@@ -266,6 +271,8 @@ tls_document_new(const struct tls_config *config, enum tlsp_role role,
 	settings.session_id.data = config->session_id;
 	settings.session_id.len = sizeof(config->session_id);
 	settings.session_lifetime = (uint32_t)config->session_lifetime;
+	settings.requests = config->requests;
+	settings.request_timeout = (uint32_t)config->request_timeout;
 	/* A server needs trust anchors only to verify its clients. */
 	if ((role == TLSP_ROLE_CLIENT || config->verify_client != 0) &&
 	    load_ca(config, &settings, &ca, error) == -1)

@@ -117,6 +117,9 @@ struct tls_config {
 	int skip_key_check; /* for those that have none */
 	tls_sign_cb sign_cb;
 	void *sign_arg;
+
+	uint32_t requests;   /* what the application decides */
+	int request_timeout; /* milliseconds */
 };
 
 /* What is known from an OCSP response; -1 and NULL for what is not. */
@@ -189,6 +192,9 @@ struct tls {
 	size_t frame_size;
 	int frame_fds[2];
 	size_t frame_nfds;
+
+	struct tls_requests *requests;
+	uint64_t request_context; /* this connection there, 0 for none */
 
 	unsigned int idle_calls; /* in a row that found nothing new */
 };
@@ -283,9 +289,28 @@ int tls_document_new_update(const struct tls_config *config, uint8_t **buf,
 void tls_ocsp_init(struct tls_ocsp *ocsp);
 void tls_ocsp_clear(struct tls_ocsp *ocsp);
 
+/*
+ * Gives the private key in key_fd to the keeper for one connection of goproxy's
+ * configuration id.
+ */
+int tls_config_attach_key(struct tls_config *config, uint32_t id, int cert_fd,
+    int key_fd, uint32_t *slot, struct tls_error *error);
+
+/*
+ * A connection that is about to start joins the requests of base, which may be
+ * itself. Returns the descriptor for START, or -1 with errno.
+ */
+int tls_requests_join(struct tls *ctx, struct tls *base);
+/* Ends a connection's part in them, and a context's. */
+void tls_requests_part(struct tls *ctx);
+void tls_requests_leave(struct tls *ctx);
+
 struct tls *tls_new(uint32_t flags);
-/* Hands the descriptors over to goproxy; on failure they are untouched. */
-int tls_start(struct tls *ctx, int fd_read, int fd_write);
+/*
+ * Hands the descriptors over to goproxy; on failure they are untouched. base
+ * is the context whose requests are the connection's.
+ */
+int tls_start(struct tls *ctx, struct tls *base, int fd_read, int fd_write);
 
 struct tls_conninfo *tls_conninfo_new(const struct tlsp_established *facts);
 void tls_conninfo_free(struct tls_conninfo *info);
@@ -301,6 +326,8 @@ void tls_wipe(void *buf, size_t len);
  */
 int tls_read_file(const char *filename, const char *kind, uint8_t **buf,
     size_t *len, struct tls_error *error);
+/* Reads a descriptor up to its end; -1 with errno. */
+int tls_read_fd(int fd, uint8_t **buf, size_t *len);
 int tls_open_file(const char *filename, const char *kind,
     struct tls_error *error);
 

@@ -35,7 +35,7 @@ tls_accept_fds(struct tls *ctx, struct tls **cctx, int fd_read, int fd_write)
 	conn->config = tls_config_ref(ctx->config);
 	tlsp_config_channel_ref(ctx->channel);
 	conn->channel = ctx->channel;
-	if (tls_start(conn, fd_read, fd_write) == -1) {
+	if (tls_start(conn, ctx, fd_read, fd_write) == -1) {
 		tls_set_errorx(ctx, conn->error.code, "%s",
 		    conn->error.msg == NULL ? "out of memory"
 					    : conn->error.msg);

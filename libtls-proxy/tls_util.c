@@ -110,9 +110,8 @@ tls_open_file(const char *filename, const char *kind, struct tls_error *error)
 	return fd;
 }
 
-/* Reads fd to its end. Returns 0, or -1 with errno. */
-static int
-read_all(int fd, uint8_t **buf, size_t *len)
+int
+tls_read_fd(int fd, uint8_t **buf, size_t *len)
 {
 	uint8_t *data = NULL, *bigger;
 	size_t used = 0, size = 0;
@@ -164,7 +163,7 @@ tls_read_file(const char *filename, const char *kind, uint8_t **buf,
 
 	if ((fd = tls_open_file(filename, kind, error)) == -1)
 		return -1;
-	if ((rv = read_all(fd, buf, len)) == -1)
+	if ((rv = tls_read_fd(fd, buf, len)) == -1)
 		tls_error_set(error,
 		    errno == ENOMEM ? TLS_ERROR_OUT_OF_MEMORY : 0, errno,
 		    "failed to read %s file '%s'", kind, filename);
@@ -200,7 +199,7 @@ tls_load_file(const char *name, size_t *len, char *password)
 		return NULL;
 	if (password != NULL)
 		buf = load_encrypted(fd, len, password);
-	else if (read_all(fd, &buf, len) == -1)
+	else if (tls_read_fd(fd, &buf, len) == -1)
 		buf = NULL;
 	saved = errno;
 	close(fd);

@@ -19,7 +19,7 @@
 #define TLSP_WIRE_MESSAGE_MAX  65536	 /* on a SEQPACKET channel */
 #define TLSP_WIRE_FRAME_MAX    (1 << 20) /* on a data channel */
 #define TLSP_WIRE_DOCUMENT_MAX (64 << 20)
-#define TLSP_WIRE_FDS_MAX      5
+#define TLSP_WIRE_FDS_MAX      6
 
 /* clang-format off */
 /* M(NAME, name, number, sender, channel, fds min, fds max, F(name, type, field) ...) */
@@ -49,6 +49,10 @@
 	    F(sign_raw, bytes, input))					       \
 	M(SIGN_RAW_REPLY, sign_raw_reply, 0x00c2, keeper, reply, 0, 0,	       \
 	    F(sign_raw_reply, str, error) F(sign_raw_reply, bytes, signature)) \
+	M(ATTACH_KEY, attach_key, 0x0049, library, draft, 3, 3,		       \
+	    F(attach_key, u32, config))					       \
+	M(ATTACH_KEY_REPLY, attach_key_reply, 0x00c9, keeper, reply, 0, 0,     \
+	    F(attach_key_reply, str, error) F(attach_key_reply, u32, slot))    \
 	M(COMMIT, commit, 0x0004, library, draft, 2, 2, )		       \
 	M(COMMIT_REPLY, commit_reply, 0x0084, keeper, config, 0, 0,	       \
 	    F(commit_reply, str, error))				       \
@@ -59,15 +63,17 @@
 	    F(settings, u32, verify_depth) F(settings, bytes, ca)	       \
 	    F(settings, u8, check_crl) F(settings, bytes, crl)		       \
 	    F(settings, bytes, alpn) F(settings, bytes, session_id)	       \
-	    F(settings, u32, session_lifetime))				       \
+	    F(settings, u32, session_lifetime) F(settings, u32, requests)      \
+	    F(settings, u32, request_timeout))				       \
 	M(KEYPAIR, keypair, 0x0006, library, document, 0, 0,		       \
 	    F(keypair, u32, slot) F(keypair, bytes, certificate))	       \
 	M(STAPLE, staple, 0x000c, library, document, 0, 0,		       \
 	    F(staple, u32, pair) F(staple, bytes, response))		       \
 	M(TICKET_KEY, ticket_key, 0x000d, library, document, 0, 0,	       \
 	    F(ticket_key, u32, revision) F(ticket_key, bytes, key))	       \
-	M(START, start, 0x0007, library, config, 2, 5,			       \
-	    F(start, u8, verify) F(start, str, servername))		       \
+	M(START, start, 0x0007, library, config, 2, 6,			       \
+	    F(start, u8, verify) F(start, str, servername)		       \
+	    F(start, u64, context))					       \
 	M(UPDATE, update, 0x000e, library, config, 1, 1, )		       \
 	M(OCSP, ocsp, 0x000f, library, config, 2, 2,			       \
 	    F(ocsp, u64, connection))					       \
@@ -109,6 +115,50 @@
 	    F(close, mark, mark))					       \
 	M(CLOSE_REPLY, close_reply, 0x008b, worker, reply, 1, 2,	       \
 	    F(close_reply, u8, ending) F(close_reply, str, error))	       \
+	M(ASK_CERTIFICATE, ask_certificate, 0x0043, worker, requests, 0, 0,    \
+	    F(ask_certificate, u64, request)				       \
+	    F(ask_certificate, u64, context)				       \
+	    F(ask_certificate, u32, config)				       \
+	    F(ask_certificate, str, servername)				       \
+	    F(ask_certificate, bytes, alpn)				       \
+	    F(ask_certificate, bytes, schemes)				       \
+	    F(ask_certificate, bytes, versions)				       \
+	    F(ask_certificate, str, address))				       \
+	M(ASK_CERTIFICATE_REPLY, ask_certificate_reply, 0x00c3, library, requests, 0, 1,\
+	    F(ask_certificate_reply, u64, request)			       \
+	    F(ask_certificate_reply, u8, action)			       \
+	    F(ask_certificate_reply, u32, number)			       \
+	    F(ask_certificate_reply, str, error))			       \
+	M(ASK_VERIFY, ask_verify, 0x0044, worker, requests, 0, 0,	       \
+	    F(ask_verify, u64, request) F(ask_verify, u64, context)	       \
+	    F(ask_verify, u32, depth) F(ask_verify, str, verdict)	       \
+	    F(ask_verify, bytes, chain))				       \
+	M(ASK_VERIFY_REPLY, ask_verify_reply, 0x00c4, library, requests, 0, 0, \
+	    F(ask_verify_reply, u64, request)				       \
+	    F(ask_verify_reply, str, error))				       \
+	M(ASK_SESSION, ask_session, 0x0045, worker, requests, 0, 0,	       \
+	    F(ask_session, u64, request) F(ask_session, u64, context)	       \
+	    F(ask_session, u8, operation) F(ask_session, bytes, id)	       \
+	    F(ask_session, bytes, session) F(ask_session, u32, lifetime))      \
+	M(ASK_SESSION_REPLY, ask_session_reply, 0x00c5, library, requests, 0, 0,\
+	    F(ask_session_reply, u64, request)				       \
+	    F(ask_session_reply, bytes, session))			       \
+	M(ASK_STAPLE, ask_staple, 0x0046, worker, requests, 0, 0,	       \
+	    F(ask_staple, u64, request) F(ask_staple, u64, context)	       \
+	    F(ask_staple, str, hash))					       \
+	M(ASK_STAPLE_REPLY, ask_staple_reply, 0x00c6, library, requests, 0, 0, \
+	    F(ask_staple_reply, u64, request)				       \
+	    F(ask_staple_reply, u8, action)				       \
+	    F(ask_staple_reply, bytes, response))			       \
+	M(ASK_SIGN, ask_sign, 0x0047, worker, requests, 0, 0,		       \
+	    F(ask_sign, u64, request) F(ask_sign, u64, context)		       \
+	    F(ask_sign, str, hash) F(ask_sign, u16, scheme)		       \
+	    F(ask_sign, bytes, digest))					       \
+	M(ASK_SIGN_REPLY, ask_sign_reply, 0x00c7, library, requests, 0, 0,     \
+	    F(ask_sign_reply, u64, request)				       \
+	    F(ask_sign_reply, bytes, signature))			       \
+	M(CANCEL, cancel, 0x0048, worker, requests, 0, 0,		       \
+	    F(cancel, u64, request))					       \
 	M(SPAWN, spawn, 0x0020, keeper, supervisor, 1, 1, )
 /* clang-format on */
 
@@ -172,6 +222,13 @@ enum tlsp_verify {
 
 /* The slot of a key that only the application can reach. */
 #define TLSP_SLOT_APPLICATION 0xffffffff
+
+enum tlsp_certificate_action {
+	TLSP_CERTIFICATE_DEFAULT = 0,
+	TLSP_CERTIFICATE_PAIR = 1,
+	TLSP_CERTIFICATE_NEW = 2,
+	TLSP_CERTIFICATE_REFUSE = 3,
+};
 
 enum tlsp_ending {
 	TLSP_ENDING_UNKNOWN = 0,

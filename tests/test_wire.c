@@ -17,7 +17,8 @@
 
 /* Keeper and worker speak these with each other; there is no C for them. */
 static const char *const go_only[] = { "CONFIG", "CONFIG_READY",
-	"CONFIG_CLOSED", "CONFIG_UPDATE", "SIGN", "SIGN_REPLY", "DRAIN" };
+	"CONFIG_CLOSED", "CONFIG_UPDATE", "SIGN", "SIGN_REPLY", "KEY_DONE",
+	"DRAIN" };
 
 /* Everything between "vector" and "end". */
 struct vector {

@@ -11,6 +11,7 @@ import (
 	"os"
 	"sync"
 	"syscall"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -164,11 +165,18 @@ func (c *Conn) Send(m wire.Message, fds ...int) error {
 		err = sendmsg(int(fd), b, fds)
 		return err != unix.EAGAIN
 	})
+	if errors.Is(waitErr, os.ErrDeadlineExceeded) {
+		return c.With(func(fd int) error { return sendmsg(fd, b, fds) })
+	}
 	if waitErr != nil {
 		return waitErr
 	}
 	return err
 }
+
+// StopSending makes Send, also where it waits already, send what goes at once
+// and wait no more.
+func (c *Conn) StopSending() { _ = c.file.SetWriteDeadline(time.Unix(1, 0)) }
 
 func encode(m wire.Message) ([]byte, error) {
 	b, err := wire.Encode(m)

@@ -5,6 +5,9 @@ package conn
 import (
 	"encoding/binary"
 	"errors"
+	"net/netip"
+
+	"golang.org/x/sys/unix"
 
 	"libtls-proxy/goproxy/internal/channel"
 	"libtls-proxy/goproxy/internal/wire"
@@ -54,6 +57,21 @@ func (c *Conn) signByApp(hash string, padding uint8, input []byte) ([]byte, erro
 		return nil, errors.New("the application did not sign")
 	}
 	return reply.Signature, nil
+}
+
+// peerAddress returns host and port of an internet socket's peer, or "".
+func peerAddress(fd int) string {
+	address, err := unix.Getpeername(fd)
+	if err != nil {
+		return ""
+	}
+	switch a := address.(type) {
+	case *unix.SockaddrInet4:
+		return netip.AddrPortFrom(netip.AddrFrom4(a.Addr), uint16(a.Port)).String()
+	case *unix.SockaddrInet6:
+		return netip.AddrPortFrom(netip.AddrFrom16(a.Addr), uint16(a.Port)).String()
+	}
+	return ""
 }
 
 // watch waits, during the handshake, until the application has closed its

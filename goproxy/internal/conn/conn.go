@@ -36,6 +36,10 @@ type Options struct {
 	Config     *tlsconf.Config
 	Verify     uint8
 	Servername string
+	// Decide returns who puts the configuration's questions to the
+	// application, until gone is closed. The peer's address is empty for
+	// what has none.
+	Decide func(address string, gone <-chan struct{}) tlsconf.Decider
 	// SessionLock is held where session files are read and written.
 	SessionLock *sync.Mutex
 }
@@ -55,6 +59,7 @@ type Conn struct {
 	config     *tlsconf.Config
 	verify     uint8
 	session    *sessionFile // nil for none
+	decide     func(string, <-chan struct{}) tlsconf.Decider
 	staple     *ocsp.Result // nil for none
 
 	transport     transport
@@ -101,6 +106,7 @@ func New(all channel.Fds, o Options) (*Conn, error) {
 		servername: strings.TrimSuffix(o.Servername, "."),
 		config:     o.Config,
 		verify:     o.Verify,
+		decide:     o.Decide,
 		shook:      make(chan bool, 1),
 		hungUp:     make(chan struct{}),
 		readerDone: make(chan struct{}),
@@ -217,6 +223,9 @@ func (c *Conn) handshake() error {
 		Name:    c.servername,
 		Stapled: func(r *ocsp.Result) { c.staple = r },
 		Sign:    c.signByApp,
+	}
+	if c.decide != nil {
+		options.Decide = c.decide(peerAddress(c.transport.in.fd), c.hungUp)
 	}
 	if c.session != nil {
 		cache, err := c.session.cache()

@@ -175,6 +175,7 @@ func handshakeText(server bool, version uint16, err error) string {
 	var peer *verify.Error
 	var staple ocsp.Error
 	var other refusal
+	var app tlsconf.Refusal
 	switch {
 	case errors.As(err, &peer):
 		return peer.Error()
@@ -182,6 +183,8 @@ func handshakeText(server bool, version uint16, err error) string {
 		return staple.Error()
 	case errors.As(err, &other):
 		return other.Error()
+	case errors.As(err, &app):
+		return "handshake failed: " + app.Error()
 	}
 	return "handshake failed: " + handshakeReason(server, version, err)
 }

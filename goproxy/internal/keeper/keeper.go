@@ -44,6 +44,8 @@ type config struct {
 	draft    uint32
 	role     uint8
 	keys     map[uint32]*key
+	highest  uint32 // slot of those it was committed with
+	attached int    // keys beside those, each for one connection
 	pairs    int
 	document int
 	update   channel.Fds // the last CONFIG_UPDATE's document, if there was one
@@ -199,6 +201,9 @@ func (d *draft) handle(b []byte, fds channel.Fds) bool {
 		_ = channel.Reply(reply, d.addSigner(fds[0], fds[1]))
 	case *wire.SignRaw:
 		d.startSignRaw(m, fds.Take(0))
+	case *wire.AttachKey:
+		reply := fds.Take(2)
+		_ = channel.Reply(reply, d.attachKey(m.Config, fds[0], fds[1]))
 	case *wire.Commit:
 		d.commit(fds)
 	}
@@ -336,5 +341,6 @@ func (d *draft) checkPair(conf *config, p *wire.Keypair) error {
 		return errMismatch
 	}
 	conf.keys[p.Slot] = key
+	conf.highest = max(conf.highest, p.Slot)
 	return nil
 }

@@ -196,6 +196,8 @@ func (k *keeper) handle(l *link, b []byte, fds channel.Fds) error {
 		return k.configReady(m)
 	case *wire.ConfigUpdate:
 		return k.configUpdate(m, fds)
+	case *wire.KeyDone:
+		return k.keyDone(m)
 	case *wire.ConfigClosed:
 		k.mu.Lock()
 		defer k.mu.Unlock()

@@ -46,7 +46,7 @@ func (w *world) sClient(t *testing.T, tickets *Tickets, file string) bool {
 	}
 	defer l.Close()
 	server := w.server.Clone()
-	tickets.Attach(server)
+	tickets.Attach(server, nil)
 	args := []string{"s_client", "-connect", l.Addr().String(), versionFlag(w.version), "-ign_eof", "-sess_out", file}
 	if _, err := os.Stat(file); err == nil {
 		args = append(args, "-sess_in", file)

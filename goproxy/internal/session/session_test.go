@@ -100,7 +100,7 @@ func (w *world) connect(t testing.TB, tickets *Tickets, file []byte) *outcome {
 		o.written++
 	})
 	server := w.server.Clone()
-	tickets.Attach(server)
+	tickets.Attach(server, nil)
 
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {

@@ -143,17 +143,24 @@ func (t *Tickets) rekey(now time.Time) {
 
 // Attach makes a server's connection use the tickets. The configuration must
 // be this connection's alone: what was resumed decides how long the ticket
-// that replaces it is good for.
-func (t *Tickets) Attach(c *tls.Config) {
+// that replaces it is good for. With a store the tickets go there.
+func (t *Tickets) Attach(c *tls.Config, store Store) {
 	t.mu.Lock()
 	c.SessionTicketsDisabled = t.lifetime <= 0
 	t.mu.Unlock()
 	// crypto/tls resumes the last session that it was given, or none.
 	var created time.Time
 	c.UnwrapSession = func(ticket []byte, _ tls.ConnectionState) (*tls.SessionState, error) {
+		var id []byte
+		if store != nil && len(ticket) == idSize {
+			id = bytes.Clone(ticket)
+			ticket = store.LookupSession(id)
+		}
 		state, at := t.unwrap(ticket)
 		if state != nil {
 			created = at
+		} else if id != nil && ticket != nil {
+			store.RemoveSession(id)
 		}
 		return state, nil
 	}
@@ -161,7 +168,11 @@ func (t *Tickets) Attach(c *tls.Config) {
 		if !cs.DidResume {
 			created = t.now()
 		}
-		return t.wrap(state, created)
+		ticket, err := t.wrap(state, created)
+		if err == nil && store != nil {
+			ticket = t.put(store, ticket)
+		}
+		return ticket, err
 	}
 }
 

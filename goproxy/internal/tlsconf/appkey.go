@@ -54,6 +54,7 @@ type appKey struct {
 	public crypto.PublicKey
 	hash   string
 	sign   AppSigner
+	decide Decider // instead of sign, if not nil
 }
 
 func (k *appKey) Public() crypto.PublicKey { return k.public }
@@ -61,6 +62,13 @@ func (k *appKey) Public() crypto.PublicKey { return k.public }
 // Sign pads a digest as far as libtls does it for its callback: for RSA-PSS
 // whole, for PKCS #1 up to the DigestInfo.
 func (k *appKey) Sign(_ io.Reader, digest []byte, opts crypto.SignerOpts) ([]byte, error) {
+	if k.decide != nil {
+		scheme, ok := SchemeOf(k.public, opts)
+		if !ok {
+			return nil, errors.New("no signature scheme for this key")
+		}
+		return k.decide.Sign(k.hash, scheme, digest)
+	}
 	if k.sign == nil {
 		return nil, errors.New("nobody signs for this certificate")
 	}

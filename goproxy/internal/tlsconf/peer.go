@@ -23,6 +23,11 @@ func (c *Config) verify(cs *tls.ConnectionState, o Options) error {
 		// A client whose certificate is optional.
 		return nil
 	}
+	return c.askVerify(cs, o, c.verdict(cs, o))
+}
+
+// verdict is what libtls's rules say.
+func (c *Config) verdict(cs *tls.ConnectionState, o Options) error {
 	v := c.verifyOptions(o)
 	chain, err := verify.Chain(cs.PeerCertificates, v)
 	if err != nil {

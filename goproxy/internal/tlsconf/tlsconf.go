@@ -51,6 +51,9 @@ type Config struct {
 	appKeys      map[*x509.Certificate]string // leaf to hash
 	tickets      *session.Tickets             // nil without sessions
 
+	requests       uint32 // what the application wants to decide
+	requestTimeout uint32
+
 	updating sync.Mutex
 	pairs    int
 	keys     []session.Key
@@ -78,9 +81,14 @@ func New(s *wire.Settings, pairs []*wire.Keypair, live *wire.Live, shared Shared
 		preferClient: s.PreferClient != 0,
 		depth:        int(int32(s.VerifyDepth)),
 		pairs:        len(pairs),
+		requests:     s.Requests,
 		appKeys:      make(map[*x509.Certificate]string),
 		servers:      make(map[uint8]*tls.Config),
 	}
+	if s.Requests&^wire.AllRequests != 0 || s.Requests != 0 && s.RequestTimeout == 0 {
+		return nil, errors.New("failed to set requests")
+	}
+	c.requestTimeout = s.RequestTimeout
 	c.setProtocols(s)
 	switch s.VerifyClient {
 	case wire.ClientCertRequired:
@@ -279,6 +287,9 @@ type Options struct {
 
 	// Sign is where keys are asked that only the application can reach.
 	Sign AppSigner
+
+	// Decide is needed if the configuration has requests.
+	Decide Decider
 }
 
 // TLS returns the configuration of a connection.
@@ -289,7 +300,7 @@ func (c *Config) TLS(o Options) (*tls.Config, error) {
 	if !c.server {
 		return c.client(o), nil
 	}
-	if c.tickets != nil || len(c.appKeys) > 0 {
+	if c.tickets != nil || len(c.appKeys) > 0 || c.requests != 0 {
 		return c.serverConfig(o), nil
 	}
 	c.mu.Lock()
@@ -325,7 +336,17 @@ func (c *Config) client(o Options) *tls.Config {
 	t.VerifyConnection = func(cs tls.ConnectionState) error { return c.verify(&cs, o) }
 	// libtls does not look at the names of authorities that the server
 	// would like.
-	t.GetClientCertificate = func(*tls.CertificateRequestInfo) (*tls.Certificate, error) {
+	t.GetClientCertificate = func(info *tls.CertificateRequestInfo) (*tls.Certificate, error) {
+		if c.asks(o, wire.RequestCertificate) {
+			cert, err := c.askCertificate(o, &CertificateQuestion{
+				Servername: o.Name,
+				Schemes:    info.SignatureSchemes,
+				Versions:   []uint16{info.Version},
+			})
+			if err != nil || cert != nil {
+				return cert, err
+			}
+		}
 		if len(c.certificates) == 0 {
 			return &tls.Certificate{}, nil
 		}
@@ -340,7 +361,11 @@ func (c *Config) current(i int, o Options) *tls.Certificate {
 	cert := &(*c.live.Load())[i]
 	if hash, ok := c.appKeys[cert.Leaf]; ok {
 		own := *cert
-		own.PrivateKey = &appKey{public: cert.Leaf.PublicKey, hash: hash, sign: o.Sign}
+		key := &appKey{public: cert.Leaf.PublicKey, hash: hash, sign: o.Sign}
+		if c.asks(o, wire.RequestSign) {
+			key.decide = o.Decide
+		}
+		own.PrivateKey = key
 		cert = &own
 	}
 	return cert
@@ -349,24 +374,32 @@ func (c *Config) current(i int, o Options) *tls.Certificate {
 func (c *Config) serverConfig(o Options) *tls.Config {
 	t := c.base()
 	t.ClientAuth = c.clientAuth
-	t.GetCertificate = func(hello *tls.ClientHelloInfo) (*tls.Certificate, error) {
-		i, err := c.choose(hello)
-		if err != nil {
-			return nil, err
-		}
-		return c.current(i, o), nil
+	certificate := func(hello *tls.ClientHelloInfo) (*tls.Certificate, error) {
+		return (&picker{config: c, o: o}).pick(hello)
 	}
+	if c.requests != 0 {
+		// The configuration is this connection's alone.
+		certificate = (&picker{config: c, o: o}).pick
+	}
+	t.GetCertificate = certificate
 	t.VerifyConnection = func(cs tls.ConnectionState) error { return c.verify(&cs, o) }
 	if c.tickets != nil {
-		c.tickets.Attach(t)
+		var store session.Store
+		if c.asks(o, wire.RequestSession) {
+			store = o.Decide
+		}
+		c.tickets.Attach(t, store)
 	}
-	t.GetConfigForClient = func(hello *tls.ClientHelloInfo) (*tls.Config, error) { return c.adapt(t, hello) }
+	t.GetConfigForClient = func(hello *tls.ClientHelloInfo) (*tls.Config, error) {
+		return c.adapt(t, hello, certificate)
+	}
 	return t
 }
 
 // adapt returns a configuration for one client where t is not what it should
 // be, or else nil.
-func (c *Config) adapt(t *tls.Config, hello *tls.ClientHelloInfo) (*tls.Config, error) {
+func (c *Config) adapt(t *tls.Config, hello *tls.ClientHelloInfo,
+	certificate func(*tls.ClientHelloInfo) (*tls.Certificate, error)) (*tls.Config, error) {
 	tls12 := c.maxVersion == tls.VersionTLS12 || !slices.Contains(hello.SupportedVersions, tls.VersionTLS13)
 	// crypto/tls lets a client that only knows http/1.1 into a server that
 	// only knows h2.
@@ -376,11 +409,11 @@ func (c *Config) adapt(t *tls.Config, hello *tls.ClientHelloInfo) (*tls.Config, 
 	}
 	t = t.Clone()
 	if tls12 {
-		i, err := c.choose(hello)
+		cert, err := certificate(hello)
 		if err != nil {
 			return nil, err
 		}
-		t.CipherSuites = c.pick(hello.CipherSuites, c.certificates[i].tls.Leaf.PublicKey)
+		t.CipherSuites = c.pick(hello.CipherSuites, cert.Leaf.PublicKey)
 	}
 	if refuse {
 		// A protocol that nobody can have asked for.

@@ -105,6 +105,8 @@ type Settings struct {
 	ALPN            []byte
 	SessionID       []byte
 	SessionLifetime uint32
+	Requests        uint32
+	RequestTimeout  uint32
 }
 
 func (*Settings) number() uint16 { return 0x0005 }
@@ -122,6 +124,8 @@ func (m *Settings) fields(c coder) {
 	c.bytes("alpn", &m.ALPN)
 	c.bytes("session_id", &m.SessionID)
 	c.u32("session_lifetime", &m.SessionLifetime)
+	c.u32("requests", &m.Requests)
+	c.u32("request_timeout", &m.RequestTimeout)
 }
 
 type Keypair struct {
@@ -138,12 +142,14 @@ func (m *Keypair) fields(c coder) {
 type Start struct {
 	Verify     uint8
 	Servername string
+	Context    uint64
 }
 
 func (*Start) number() uint16 { return 0x0007 }
 func (m *Start) fields(c coder) {
 	c.u8("verify", &m.Verify)
 	c.str("servername", &m.Servername)
+	c.u64("context", &m.Context)
 }
 
 type Status struct {
@@ -320,6 +326,196 @@ type Drain struct{}
 
 func (*Drain) number() uint16 { return 0x0014 }
 func (*Drain) fields(coder)   {}
+
+type AskCertificate struct {
+	Request    uint64
+	Context    uint64
+	Config     uint32
+	Servername string
+	ALPN       []byte
+	Schemes    []byte
+	Versions   []byte
+	Address    string
+}
+
+func (*AskCertificate) number() uint16 { return 0x0043 }
+func (m *AskCertificate) fields(c coder) {
+	c.u64("request", &m.Request)
+	c.u64("context", &m.Context)
+	c.u32("config", &m.Config)
+	c.str("servername", &m.Servername)
+	c.bytes("alpn", &m.ALPN)
+	c.bytes("schemes", &m.Schemes)
+	c.bytes("versions", &m.Versions)
+	c.str("address", &m.Address)
+}
+
+type AskCertificateReply struct {
+	Request uint64
+	Action  uint8
+	Number  uint32
+	Error   string
+}
+
+func (*AskCertificateReply) number() uint16 { return 0x00c3 }
+func (m *AskCertificateReply) fields(c coder) {
+	c.u64("request", &m.Request)
+	c.u8("action", &m.Action)
+	c.u32("number", &m.Number)
+	c.str("error", &m.Error)
+}
+
+type AskVerify struct {
+	Request uint64
+	Context uint64
+	Depth   uint32
+	Verdict string
+	Chain   []byte
+}
+
+func (*AskVerify) number() uint16 { return 0x0044 }
+func (m *AskVerify) fields(c coder) {
+	c.u64("request", &m.Request)
+	c.u64("context", &m.Context)
+	c.u32("depth", &m.Depth)
+	c.str("verdict", &m.Verdict)
+	c.bytes("chain", &m.Chain)
+}
+
+type AskVerifyReply struct {
+	Request uint64
+	Error   string
+}
+
+func (*AskVerifyReply) number() uint16 { return 0x00c4 }
+func (m *AskVerifyReply) fields(c coder) {
+	c.u64("request", &m.Request)
+	c.str("error", &m.Error)
+}
+
+type AskSession struct {
+	Request   uint64
+	Context   uint64
+	Operation uint8
+	ID        []byte
+	Session   []byte
+	Lifetime  uint32
+}
+
+func (*AskSession) number() uint16 { return 0x0045 }
+func (m *AskSession) fields(c coder) {
+	c.u64("request", &m.Request)
+	c.u64("context", &m.Context)
+	c.u8("operation", &m.Operation)
+	c.bytes("id", &m.ID)
+	c.bytes("session", &m.Session)
+	c.u32("lifetime", &m.Lifetime)
+}
+
+type AskSessionReply struct {
+	Request uint64
+	Session []byte
+}
+
+func (*AskSessionReply) number() uint16 { return 0x00c5 }
+func (m *AskSessionReply) fields(c coder) {
+	c.u64("request", &m.Request)
+	c.bytes("session", &m.Session)
+}
+
+type AskStaple struct {
+	Request uint64
+	Context uint64
+	Hash    string
+}
+
+func (*AskStaple) number() uint16 { return 0x0046 }
+func (m *AskStaple) fields(c coder) {
+	c.u64("request", &m.Request)
+	c.u64("context", &m.Context)
+	c.str("hash", &m.Hash)
+}
+
+type AskStapleReply struct {
+	Request  uint64
+	Action   uint8
+	Response []byte
+}
+
+func (*AskStapleReply) number() uint16 { return 0x00c6 }
+func (m *AskStapleReply) fields(c coder) {
+	c.u64("request", &m.Request)
+	c.u8("action", &m.Action)
+	c.bytes("response", &m.Response)
+}
+
+type AskSign struct {
+	Request uint64
+	Context uint64
+	Hash    string
+	Scheme  uint16
+	Digest  []byte
+}
+
+func (*AskSign) number() uint16 { return 0x0047 }
+func (m *AskSign) fields(c coder) {
+	c.u64("request", &m.Request)
+	c.u64("context", &m.Context)
+	c.str("hash", &m.Hash)
+	c.u16("scheme", &m.Scheme)
+	c.bytes("digest", &m.Digest)
+}
+
+type AskSignReply struct {
+	Request   uint64
+	Signature []byte
+}
+
+func (*AskSignReply) number() uint16 { return 0x00c7 }
+func (m *AskSignReply) fields(c coder) {
+	c.u64("request", &m.Request)
+	c.bytes("signature", &m.Signature)
+}
+
+type Cancel struct {
+	Request uint64
+}
+
+func (*Cancel) number() uint16 { return 0x0048 }
+func (m *Cancel) fields(c coder) {
+	c.u64("request", &m.Request)
+}
+
+type AttachKey struct {
+	Config uint32
+}
+
+func (*AttachKey) number() uint16 { return 0x0049 }
+func (m *AttachKey) fields(c coder) {
+	c.u32("config", &m.Config)
+}
+
+type AttachKeyReply struct {
+	Error string
+	Slot  uint32
+}
+
+func (*AttachKeyReply) number() uint16 { return 0x00c9 }
+func (m *AttachKeyReply) fields(c coder) {
+	c.str("error", &m.Error)
+	c.u32("slot", &m.Slot)
+}
+
+type KeyDone struct {
+	Config uint32
+	Slot   uint32
+}
+
+func (*KeyDone) number() uint16 { return 0x004a }
+func (m *KeyDone) fields(c coder) {
+	c.u32("config", &m.Config)
+	c.u32("slot", &m.Slot)
+}
 
 type Spawn struct{}
 

@@ -74,6 +74,32 @@ const (
 	PaddingX931  = 2
 )
 
+// Bits of Settings.Requests.
+const (
+	RequestCertificate = 1
+	RequestVerify      = 2
+	RequestVerifyEach  = 4
+	RequestSession     = 8
+	RequestStaple      = 16
+	RequestSign        = 32
+	AllRequests        = 63
+)
+
+// Values of AskCertificateReply.Action.
+const (
+	CertificateDefault = 0
+	CertificatePair    = 1
+	CertificateNew     = 2
+	CertificateRefuse  = 3
+)
+
+// Values of AskSession.Operation.
+const (
+	SessionStore  = 1
+	SessionLookup = 2
+	SessionRemove = 3
+)
+
 // AppSlot is the slot of a key that only the application can reach.
 const AppSlot = 0xffffffff
 
@@ -103,13 +129,15 @@ var table = []row{
 	{0x00c1, "ADD_SIGNER_REPLY", "keeper", "reply", 0, 0, "error:str hash:str slot:u32", func() Message { return new(AddSignerReply) }},
 	{0x0042, "SIGN_RAW", "library", "draft", 1, 1, "slot:u32 padding:u8 input:bytes", func() Message { return new(SignRaw) }},
 	{0x00c2, "SIGN_RAW_REPLY", "keeper", "reply", 0, 0, "error:str signature:bytes", func() Message { return new(SignRawReply) }},
+	{0x0049, "ATTACH_KEY", "library", "draft", 3, 3, "config:u32", func() Message { return new(AttachKey) }},
+	{0x00c9, "ATTACH_KEY_REPLY", "keeper", "reply", 0, 0, "error:str slot:u32", func() Message { return new(AttachKeyReply) }},
 	{0x0004, "COMMIT", "library", "draft", 2, 2, "-", func() Message { return new(Commit) }},
 	{0x0084, "COMMIT_REPLY", "keeper", "config", 0, 0, "error:str", func() Message { return new(CommitReply) }},
-	{0x0005, "SETTINGS", "library", "document", 0, 0, "role:u8 protocols:u32 ciphers:bytes groups:bytes prefer_client:u8 verify_client:u8 verify_depth:u32 ca:bytes check_crl:u8 crl:bytes alpn:bytes session_id:bytes session_lifetime:u32", func() Message { return new(Settings) }},
+	{0x0005, "SETTINGS", "library", "document", 0, 0, "role:u8 protocols:u32 ciphers:bytes groups:bytes prefer_client:u8 verify_client:u8 verify_depth:u32 ca:bytes check_crl:u8 crl:bytes alpn:bytes session_id:bytes session_lifetime:u32 requests:u32 request_timeout:u32", func() Message { return new(Settings) }},
 	{0x0006, "KEYPAIR", "library", "document", 0, 0, "slot:u32 certificate:bytes", func() Message { return new(Keypair) }},
 	{0x000c, "STAPLE", "library", "document", 0, 0, "pair:u32 response:bytes", func() Message { return new(Staple) }},
 	{0x000d, "TICKET_KEY", "library", "document", 0, 0, "revision:u32 key:bytes", func() Message { return new(TicketKey) }},
-	{0x0007, "START", "library", "config", 2, 5, "verify:u8 servername:str", func() Message { return new(Start) }},
+	{0x0007, "START", "library", "config", 2, 6, "verify:u8 servername:str context:u64", func() Message { return new(Start) }},
 	{0x000e, "UPDATE", "library", "config", 1, 1, "-", func() Message { return new(Update) }},
 	{0x000f, "OCSP", "library", "config", 2, 2, "connection:u64", func() Message { return new(OCSP) }},
 	{0x008f, "OCSP_REPLY", "worker", "reply", 0, 0, "error:str result:str response_status:i64 cert_status:i64 crl_reason:i64 this_update:i64 next_update:i64 revocation_time:i64", func() Message { return new(OCSPReply) }},
@@ -121,12 +149,24 @@ var table = []row{
 	{0x000a, "FAILED", "worker", "data", 1, 2, "error:str", func() Message { return new(Failed) }},
 	{0x000b, "CLOSE", "library", "data", 1, 1, "mark", nil},
 	{0x008b, "CLOSE_REPLY", "worker", "reply", 1, 2, "ending:u8 error:str", func() Message { return new(CloseReply) }},
+	{0x0043, "ASK_CERTIFICATE", "worker", "requests", 0, 0, "request:u64 context:u64 config:u32 servername:str alpn:bytes schemes:bytes versions:bytes address:str", func() Message { return new(AskCertificate) }},
+	{0x00c3, "ASK_CERTIFICATE_REPLY", "library", "requests", 0, 1, "request:u64 action:u8 number:u32 error:str", func() Message { return new(AskCertificateReply) }},
+	{0x0044, "ASK_VERIFY", "worker", "requests", 0, 0, "request:u64 context:u64 depth:u32 verdict:str chain:bytes", func() Message { return new(AskVerify) }},
+	{0x00c4, "ASK_VERIFY_REPLY", "library", "requests", 0, 0, "request:u64 error:str", func() Message { return new(AskVerifyReply) }},
+	{0x0045, "ASK_SESSION", "worker", "requests", 0, 0, "request:u64 context:u64 operation:u8 id:bytes session:bytes lifetime:u32", func() Message { return new(AskSession) }},
+	{0x00c5, "ASK_SESSION_REPLY", "library", "requests", 0, 0, "request:u64 session:bytes", func() Message { return new(AskSessionReply) }},
+	{0x0046, "ASK_STAPLE", "worker", "requests", 0, 0, "request:u64 context:u64 hash:str", func() Message { return new(AskStaple) }},
+	{0x00c6, "ASK_STAPLE_REPLY", "library", "requests", 0, 0, "request:u64 action:u8 response:bytes", func() Message { return new(AskStapleReply) }},
+	{0x0047, "ASK_SIGN", "worker", "requests", 0, 0, "request:u64 context:u64 hash:str scheme:u16 digest:bytes", func() Message { return new(AskSign) }},
+	{0x00c7, "ASK_SIGN_REPLY", "library", "requests", 0, 0, "request:u64 signature:bytes", func() Message { return new(AskSignReply) }},
+	{0x0048, "CANCEL", "worker", "requests", 0, 0, "request:u64", func() Message { return new(Cancel) }},
 	{0x0010, "CONFIG", "keeper", "link", 2, 3, "config:u32 draft:u32", func() Message { return new(Config) }},
 	{0x0011, "CONFIG_READY", "worker", "link", 0, 0, "config:u32 error:str", func() Message { return new(ConfigReady) }},
 	{0x0012, "CONFIG_CLOSED", "worker", "link", 0, 0, "config:u32", func() Message { return new(ConfigClosed) }},
 	{0x0015, "CONFIG_UPDATE", "worker", "link", 1, 1, "config:u32", func() Message { return new(ConfigUpdate) }},
 	{0x0013, "SIGN", "worker", "link", 0, 0, "request:u64 config:u32 slot:u32 scheme:u16 message:bytes", func() Message { return new(Sign) }},
 	{0x0093, "SIGN_REPLY", "keeper", "link", 0, 0, "request:u64 error:str signature:bytes", func() Message { return new(SignReply) }},
+	{0x004a, "KEY_DONE", "worker", "link", 0, 0, "config:u32 slot:u32", func() Message { return new(KeyDone) }},
 	{0x0014, "DRAIN", "keeper", "link", 0, 0, "-", func() Message { return new(Drain) }},
 	{0x0020, "SPAWN", "keeper", "supervisor", 1, 1, "-", func() Message { return new(Spawn) }},
 }

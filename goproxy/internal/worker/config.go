@@ -206,21 +206,40 @@ func (c *config) ocsp(id uint64, response int) *wire.OCSPReply {
 const allFlags = wire.VerifyChain | wire.VerifyName | wire.VerifyTimes | wire.VerifyStaple
 
 func (c *config) start(m *wire.Start, fds channel.Fds) bool {
-	if m.Verify&^allFlags != 0 || c.tls.Server() && (m.Servername != "" || len(fds)%2 != 0) {
+	nfds := len(fds)
+	if c.tls.Requests() {
+		nfds-- // the last is the request channel
+	}
+	if m.Verify&^allFlags != 0 || nfds < 2 || nfds > 5 ||
+		c.tls.Server() && (m.Servername != "" || nfds%2 != 0) {
 		return false
 	}
 	id, err := c.newID()
 	if err != nil {
 		return true
 	}
-	cn, err := conn.New(fds, conn.Options{
+	ask, err := c.asker(m, &fds)
+	if err != nil {
+		return true
+	}
+	options := conn.Options{
 		ID:          id,
 		Config:      c.tls,
 		Verify:      m.Verify,
 		Servername:  m.Servername,
 		SessionLock: &c.worker.sessions,
-	})
+	}
+	if ask != nil {
+		options.Decide = func(address string, gone <-chan struct{}) tlsconf.Decider {
+			ask.address, ask.gone = address, gone
+			return ask
+		}
+	}
+	cn, err := conn.New(fds, options)
 	if err != nil {
+		if ask != nil {
+			ask.finish()
+		}
 		// A wrong descriptor is this connection's trouble alone, and
 		// the end of its data channel tells the application.
 		return true
@@ -229,14 +248,35 @@ func (c *config) start(m *wire.Start, fds channel.Fds) bool {
 	c.worker.busy.Add(1)
 	go func() {
 		defer c.worker.busy.Done()
-		c.connection(cn)
+		c.connection(cn, ask)
 	}()
 	return true
 }
 
-func (c *config) connection(cn *conn.Conn) {
+// asker takes the last descriptor, where the configuration has requests.
+func (c *config) asker(m *wire.Start, fds *channel.Fds) (*asker, error) {
+	if !c.tls.Requests() {
+		return nil, nil
+	}
+	last := len(*fds) - 1
+	rc, err := c.worker.requests.open(fds.Take(last))
+	if err != nil {
+		return nil, err
+	}
+	*fds = (*fds)[:last]
+	return &asker{requestChannel: rc, config: c, context: m.Context}, nil
+}
+
+func (c *config) connection(cn *conn.Conn, ask *asker) {
 	var once sync.Once
-	shaken := func() { once.Do(c.handshakes.Done) }
+	shaken := func() {
+		once.Do(func() {
+			if ask != nil {
+				ask.finish()
+			}
+			c.handshakes.Done()
+		})
+	}
 	defer shaken()
 	c.mu.Lock()
 	c.conns[cn.ID()] = cn

@@ -4,15 +4,12 @@ package worker
 
 import (
 	"crypto"
-	"crypto/ecdsa"
-	"crypto/ed25519"
-	"crypto/rsa"
-	"crypto/tls"
 	"errors"
 	"io"
 	"sync"
 
 	"libtls-proxy/goproxy/internal/channel"
+	"libtls-proxy/goproxy/internal/tlsconf"
 	"libtls-proxy/goproxy/internal/wire"
 )
 
@@ -93,7 +90,7 @@ func (s *signer) Sign(io.Reader, []byte, crypto.SignerOpts) ([]byte, error) {
 }
 
 func (s *signer) SignMessage(_ io.Reader, message []byte, opts crypto.SignerOpts) ([]byte, error) {
-	scheme, ok := schemeOf(s.public, opts)
+	scheme, ok := tlsconf.SchemeOf(s.public, opts)
 	if !ok {
 		return nil, errors.New("no signature scheme for this key")
 	}
@@ -103,39 +100,4 @@ func (s *signer) SignMessage(_ io.Reader, message []byte, opts crypto.SignerOpts
 		Scheme:  uint16(scheme),
 		Message: message,
 	})
-}
-
-var pssSchemes = map[crypto.Hash]tls.SignatureScheme{
-	crypto.SHA256: tls.PSSWithSHA256,
-	crypto.SHA384: tls.PSSWithSHA384,
-	crypto.SHA512: tls.PSSWithSHA512,
-}
-
-var pkcs1Schemes = map[crypto.Hash]tls.SignatureScheme{
-	crypto.SHA256: tls.PKCS1WithSHA256,
-	crypto.SHA384: tls.PKCS1WithSHA384,
-	crypto.SHA512: tls.PKCS1WithSHA512,
-}
-
-var ecdsaSchemes = map[crypto.Hash]tls.SignatureScheme{
-	crypto.SHA256: tls.ECDSAWithP256AndSHA256,
-	crypto.SHA384: tls.ECDSAWithP384AndSHA384,
-	crypto.SHA512: tls.ECDSAWithP521AndSHA512,
-}
-
-// schemeOf undoes what crypto/tls did to get from a scheme to opts.
-func schemeOf(public crypto.PublicKey, opts crypto.SignerOpts) (scheme tls.SignatureScheme, ok bool) {
-	switch public.(type) {
-	case *rsa.PublicKey:
-		if _, pss := opts.(*rsa.PSSOptions); pss {
-			scheme, ok = pssSchemes[opts.HashFunc()]
-		} else {
-			scheme, ok = pkcs1Schemes[opts.HashFunc()]
-		}
-	case *ecdsa.PublicKey:
-		scheme, ok = ecdsaSchemes[opts.HashFunc()]
-	case ed25519.PublicKey:
-		scheme, ok = tls.Ed25519, opts.HashFunc() == 0
-	}
-	return scheme, ok
 }

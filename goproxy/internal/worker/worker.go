@@ -23,6 +23,7 @@ type worker struct {
 	signatures *signatures
 	cas        verify.CACache
 	tickets    tlsconf.TicketCache
+	requests   *requests
 	sessions   sync.Mutex // held where session files are read and written
 	// busy counts configurations and connections, and one for as long as
 	// the keeper may send more.
@@ -38,7 +39,7 @@ func Run(fd int) error {
 		return err
 	}
 	defer link.Close()
-	w := &worker{link: link, signatures: newSignatures(link)}
+	w := &worker{link: link, signatures: newSignatures(link), requests: newRequests()}
 	w.busy.Add(1)
 	done := make(chan struct{})
 	go func() {

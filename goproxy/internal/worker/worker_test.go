@@ -17,6 +17,7 @@ import (
 	"libtls-proxy/goproxy/internal/channel"
 	"libtls-proxy/goproxy/internal/conn"
 	"libtls-proxy/goproxy/internal/testcert"
+	"libtls-proxy/goproxy/internal/tlsconf"
 	"libtls-proxy/goproxy/internal/wire"
 )
 
@@ -234,7 +235,7 @@ func TestSchemes(t *testing.T) {
 		{edKey, crypto.Hash(0), tls.Ed25519},
 		{edKey, crypto.SHA512, 0},
 	} {
-		got, ok := schemeOf(tt.key.Public(), tt.opts)
+		got, ok := tlsconf.SchemeOf(tt.key.Public(), tt.opts)
 		if ok != (tt.want != 0) || ok && got != tt.want {
 			t.Errorf("%T, %v: %v, %v", tt.key, tt.opts, got, ok)
 		}

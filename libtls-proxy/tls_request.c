@@ -1,0 +1,680 @@
+/* SPDX-License-Identifier: ISC */
+/* Copyright (c) 2026 The libtls-proxy authors */
+
+/*
+ * Decisions that the application makes while a handshake in the worker waits.
+ * A context and the connections that it accepts share one channel, which its
+ * thread or any other may read and answer on.
+ */
+
+#include <sys/socket.h>
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "tls_internal.h"
+
+/* A connection whose handshake may ask. */
+struct request_context {
+	struct request_context *next;
+	uint64_t id;
+	struct tls *ctx;
+	struct tls_config *config; /* a reference */
+};
+
+struct tls_requests {
+	pthread_mutex_t mutex; /* all but the descriptors */
+	int refcount;
+	pid_t pid;		   /* a child has requests of its own */
+	struct tlsp_handle app;	   /* this end of the channel */
+	struct tlsp_handle worker; /* the end that each START carries */
+	uint64_t last;
+	struct request_context *contexts;
+	struct tls_request *unanswered;
+};
+
+struct tls_request {
+	struct tls_request *next;
+	struct tls_requests *requests; /* a reference */
+	struct tls_request_facts facts;
+	unsigned int number; /* of the message */
+	uint64_t id;
+	uint64_t context;
+	uint32_t config; /* goproxy's number for it */
+	int cancelled;
+	struct tls_error error;
+	char *strings[3];
+	void *arrays[2];
+	uint8_t message[];
+};
+
+static struct tls_requests *
+requests_new(void)
+{
+	struct tls_requests *requests;
+	int pair[2];
+
+	if ((requests = calloc(1, sizeof(*requests))) == NULL)
+		return NULL;
+	if (tlsp_channel_pair(SOCK_SEQPACKET, pair) == -1) {
+		free(requests);
+		return NULL;
+	}
+	tlsp_handle_set(&requests->app, tlsp_fd_move_high(pair[0]));
+	tlsp_handle_set(&requests->worker, tlsp_fd_move_high(pair[1]));
+	pthread_mutex_init(&requests->mutex, NULL);
+	requests->pid = getpid();
+	requests->refcount = 1;
+	return requests;
+}
+
+static void
+requests_ref(struct tls_requests *requests)
+{
+	pthread_mutex_lock(&requests->mutex);
+	requests->refcount++;
+	pthread_mutex_unlock(&requests->mutex);
+}
+
+static void
+requests_unref(struct tls_requests *requests)
+{
+	int refcount;
+
+	pthread_mutex_lock(&requests->mutex);
+	refcount = --requests->refcount;
+	pthread_mutex_unlock(&requests->mutex);
+	if (refcount > 0)
+		return;
+	tlsp_handle_close(&requests->app);
+	tlsp_handle_close(&requests->worker);
+	pthread_mutex_destroy(&requests->mutex);
+	free(requests);
+}
+
+/* Those of a context in this process; NULL with errno. */
+static struct tls_requests *
+requests_of(struct tls *ctx)
+{
+	if (ctx->requests != NULL && ctx->requests->pid != getpid())
+		tls_requests_leave(ctx);
+	if (ctx->requests == NULL)
+		ctx->requests = requests_new();
+	return ctx->requests;
+}
+
+int
+tls_requests_join(struct tls *ctx, struct tls *base)
+{
+	struct request_context *entry = NULL;
+	struct tls_requests *requests;
+
+	if ((requests = requests_of(base)) == NULL ||
+	    (entry = calloc(1, sizeof(*entry))) == NULL)
+		return -1;
+	if (ctx != base) {
+		requests_ref(requests);
+		ctx->requests = requests;
+	}
+	entry->ctx = ctx;
+	entry->config = tls_config_ref(ctx->config);
+	pthread_mutex_lock(&requests->mutex);
+	entry->id = ctx->request_context = ++requests->last;
+	entry->next = requests->contexts;
+	requests->contexts = entry;
+	pthread_mutex_unlock(&requests->mutex);
+	return tlsp_handle_fd(&requests->worker);
+}
+
+void
+tls_requests_part(struct tls *ctx)
+{
+	struct request_context **link, *entry = NULL;
+
+	if (ctx->requests == NULL || ctx->request_context == 0)
+		return;
+	pthread_mutex_lock(&ctx->requests->mutex);
+	for (link = &ctx->requests->contexts; *link != NULL;
+	     link = &(*link)->next) {
+		if ((*link)->id == ctx->request_context) {
+			entry = *link;
+			*link = entry->next;
+			break;
+		}
+	}
+	pthread_mutex_unlock(&ctx->requests->mutex);
+	ctx->request_context = 0;
+	if (entry != NULL) {
+		tls_config_free(entry->config);
+		free(entry);
+	}
+}
+
+void
+tls_requests_leave(struct tls *ctx)
+{
+	if (ctx->requests == NULL)
+		return;
+	tls_requests_part(ctx);
+	requests_unref(ctx->requests);
+	ctx->requests = NULL;
+}
+
+int
+tls_request_fd(struct tls *ctx)
+{
+	struct tls_requests *requests;
+
+	if ((requests = requests_of(ctx)) == NULL) {
+		tls_set_error(ctx, TLS_ERROR_UNKNOWN,
+		    "failed to create a request channel");
+		return -1;
+	}
+	return requests->app.fd;
+}
+
+/* Reading. */
+
+static int
+copy_string(struct tls_request *request, size_t i, const struct tlsp_string *s,
+    const char **to)
+{
+	if (s->len == 0)
+		return 0;
+	request->strings[i] = strndup(s->data, s->len);
+	*to = request->strings[i];
+	return *to == NULL ? -1 : 0;
+}
+
+static int
+copy_u16s(struct tls_request *request, size_t i, const struct tlsp_string *s,
+    const uint16_t **to, size_t *n)
+{
+	const uint8_t *p = s->data;
+	uint16_t *values;
+	size_t j;
+
+	if ((values = calloc(s->len / 2 + 1, sizeof(*values))) == NULL)
+		return -1;
+	request->arrays[i] = values;
+	for (j = 0; j < s->len / 2; j++)
+		values[j] = (uint16_t)(p[2 * j] << 8 | p[2 * j + 1]);
+	*to = values;
+	*n = s->len / 2;
+	return 0;
+}
+
+/* Certificates with their lengths before them. */
+static int
+copy_chain(struct tls_request *request, const struct tlsp_string *s)
+{
+	struct tls_request_facts *facts = &request->facts;
+	struct tls_request_cert *certs;
+	const uint8_t *p = s->data;
+	size_t left = s->len, len;
+
+	/* None is shorter than its length. */
+	if ((certs = calloc(s->len / 4 + 1, sizeof(*certs))) == NULL)
+		return -1;
+	request->arrays[0] = certs;
+	while (left >= 4) {
+		len = tlsp_get_u32(p);
+		if (len > left - 4)
+			return -1;
+		certs[facts->nchain].der = p + 4;
+		certs[facts->nchain++].len = len;
+		p += 4 + len;
+		left -= 4 + len;
+	}
+	facts->chain = certs;
+	return left == 0 ? 0 : -1;
+}
+
+/* Fills in what the message says. 0, or -1 for what goproxy does not send. */
+static int
+parse_request(struct tls_request *request, size_t len)
+{
+	struct tls_request_facts *facts = &request->facts;
+	union {
+		struct tlsp_ask_certificate certificate;
+		struct tlsp_ask_verify verify;
+		struct tlsp_ask_session session;
+		struct tlsp_ask_staple staple;
+		struct tlsp_ask_sign sign;
+	} m;
+
+	if (tlsp_wire_decode(request->message, len, 0, request->number, &m) ==
+	    -1)
+		return -1;
+	switch (request->number) {
+	case TLSP_ASK_CERTIFICATE:
+		facts->kind = TLS_REQUEST_CERTIFICATE;
+		request->id = m.certificate.request;
+		request->context = m.certificate.context;
+		request->config = m.certificate.config;
+		facts->alpn = m.certificate.alpn.data;
+		facts->alpn_len = m.certificate.alpn.len;
+		if (copy_string(request, 0, &m.certificate.servername,
+			&facts->servername) == -1 ||
+		    copy_string(request, 1, &m.certificate.address,
+			&facts->peer_address) == -1 ||
+		    copy_u16s(request, 0, &m.certificate.schemes,
+			&facts->schemes, &facts->nschemes) == -1)
+			return -1;
+		return copy_u16s(request, 1, &m.certificate.versions,
+		    &facts->versions, &facts->nversions);
+	case TLSP_ASK_VERIFY:
+		facts->kind = TLS_REQUEST_VERIFY;
+		request->id = m.verify.request;
+		request->context = m.verify.context;
+		if (m.verify.depth > INT32_MAX)
+			return -1;
+		facts->depth = (int)m.verify.depth;
+		if (copy_string(request, 0, &m.verify.verdict,
+			&facts->verdict) == -1 ||
+		    copy_chain(request, &m.verify.chain) == -1)
+			return -1;
+		return facts->depth < (int)facts->nchain ? 0 : -1;
+	case TLSP_ASK_SESSION:
+		facts->kind = TLS_REQUEST_SESSION;
+		request->id = m.session.request;
+		request->context = m.session.context;
+		facts->operation = m.session.operation;
+		facts->session_id = m.session.id.data;
+		facts->session_id_len = m.session.id.len;
+		facts->session = m.session.session.data;
+		facts->session_len = m.session.session.len;
+		facts->lifetime = m.session.lifetime;
+		return facts->operation >= TLS_SESSION_STORE &&
+			       facts->operation <= TLS_SESSION_REMOVE
+			   ? 0
+			   : -1;
+	case TLSP_ASK_STAPLE:
+		facts->kind = TLS_REQUEST_STAPLE;
+		request->id = m.staple.request;
+		request->context = m.staple.context;
+		return copy_string(request, 0, &m.staple.hash,
+		    &facts->key_hash);
+	case TLSP_ASK_SIGN:
+		facts->kind = TLS_REQUEST_SIGN;
+		request->id = m.sign.request;
+		request->context = m.sign.context;
+		facts->scheme = m.sign.scheme;
+		facts->digest = m.sign.digest.data;
+		facts->digest_len = m.sign.digest.len;
+		return copy_string(request, 0, &m.sign.hash, &facts->key_hash);
+	}
+	return -1;
+}
+
+static void
+request_free(struct tls_request *request)
+{
+	size_t i;
+
+	for (i = 0; i < 3; i++)
+		free(request->strings[i]);
+	for (i = 0; i < 2; i++)
+		free(request->arrays[i]);
+	tls_error_clear(&request->error);
+	free(request);
+}
+
+static void
+cancel(struct tls_requests *requests, const uint8_t *message, size_t len)
+{
+	struct tlsp_cancel m;
+	struct tls_request *request;
+
+	if (tlsp_wire_decode(message, len, 0, TLSP_CANCEL, &m) == -1)
+		return;
+	pthread_mutex_lock(&requests->mutex);
+	for (request = requests->unanswered; request != NULL;
+	     request = request->next) {
+		if (request->id == m.request)
+			request->cancelled = 1;
+	}
+	pthread_mutex_unlock(&requests->mutex);
+}
+
+/* Notes the request, unless its connection has gone. */
+static int
+enlist(struct tls_requests *requests, struct tls_request *request)
+{
+	struct request_context *entry;
+
+	pthread_mutex_lock(&requests->mutex);
+	for (entry = requests->contexts; entry != NULL; entry = entry->next) {
+		if (entry->id != request->context)
+			continue;
+		request->facts.context = entry->ctx;
+		request->requests = requests;
+		requests->refcount++;
+		request->next = requests->unanswered;
+		requests->unanswered = request;
+		break;
+	}
+	pthread_mutex_unlock(&requests->mutex);
+	return entry == NULL ? -1 : 0;
+}
+
+struct tls_request *
+tls_request_next(struct tls *ctx)
+{
+	struct tls_requests *requests;
+	struct tls_request *request = NULL, *smaller;
+	unsigned int version;
+	size_t none;
+	ssize_t n;
+
+	if ((requests = requests_of(ctx)) == NULL)
+		return NULL;
+	for (;;) {
+		if (request == NULL)
+			request =
+			    malloc(sizeof(*request) + TLSP_WIRE_MESSAGE_MAX);
+		if (request == NULL)
+			return NULL;
+		memset(request, 0, sizeof(*request));
+		none = 0;
+		n = tlsp_channel_recv(requests->app.fd, request->message,
+		    TLSP_WIRE_MESSAGE_MAX, NULL, &none, MSG_DONTWAIT);
+		if (n == -1 && errno == EINTR)
+			continue;
+		if (n <= 0)
+			break;
+		if (tlsp_wire_header(request->message, (size_t)n, &version,
+			&request->number) == -1)
+			continue;
+		if (request->number == TLSP_CANCEL) {
+			cancel(requests, request->message, (size_t)n);
+			continue;
+		}
+		smaller = realloc(request, sizeof(*request) + (size_t)n);
+		if (smaller != NULL)
+			request = smaller;
+		if (parse_request(request, (size_t)n) == 0 &&
+		    enlist(requests, request) == 0)
+			return request;
+		request_free(request);
+		request = NULL;
+	}
+	free(request);
+	return NULL;
+}
+
+const struct tls_request_facts *
+tls_request_facts(const struct tls_request *request)
+{
+	return &request->facts;
+}
+
+const char *
+tls_request_error(const struct tls_request *request)
+{
+	return request->error.msg;
+}
+
+/* Answering. */
+
+/* Takes the request off the list. */
+static void
+delist(struct tls_request *request)
+{
+	struct tls_request **link;
+
+	pthread_mutex_lock(&request->requests->mutex);
+	for (link = &request->requests->unanswered; *link != NULL;
+	     link = &(*link)->next) {
+		if (*link == request) {
+			*link = request->next;
+			break;
+		}
+	}
+	pthread_mutex_unlock(&request->requests->mutex);
+}
+
+/* Sends the answer and frees the request. A failure leaves it as it was. */
+static int
+answer(struct tls_request *request, unsigned int number, const void *message,
+    int fd)
+{
+	uint8_t *buf;
+	size_t len;
+	int rv = -1;
+
+	len = tlsp_wire_encode(NULL, 0, number, message);
+	if (len == 0 || len > TLSP_WIRE_MESSAGE_MAX) {
+		tls_set_errorx(request, TLS_ERROR_INVALID_ARGUMENT,
+		    "answer too large");
+		return -1;
+	}
+	if ((buf = malloc(len)) == NULL) {
+		tls_set_errorx(request, TLS_ERROR_OUT_OF_MEMORY,
+		    "out of memory");
+		return -1;
+	}
+	tlsp_wire_encode(buf, len, number, message);
+	if (tlsp_channel_send(request->requests->app.fd, buf, len, &fd,
+		fd == -1 ? 0 : 1, tlsp_deadline_in(0)) == -1)
+		tls_set_error(request, TLS_ERROR_UNKNOWN,
+		    "failed to answer the request");
+	else
+		rv = 0;
+	tls_wipe(buf, len);
+	free(buf);
+	if (rv == 0) {
+		delist(request);
+		requests_unref(request->requests);
+		request_free(request);
+	}
+	return rv;
+}
+
+static int
+is_cancelled(struct tls_request *request)
+{
+	int cancelled;
+
+	pthread_mutex_lock(&request->requests->mutex);
+	cancelled = request->cancelled;
+	pthread_mutex_unlock(&request->requests->mutex);
+	if (cancelled)
+		tls_set_errorx(request, TLS_ERROR_UNKNOWN,
+		    "request was cancelled");
+	return cancelled;
+}
+
+static int
+wrong_kind(struct tls_request *request)
+{
+	tls_set_errorx(request, TLS_ERROR_INVALID_ARGUMENT,
+	    "not an answer to this request");
+	return -1;
+}
+
+static int
+answer_certificate(struct tls_request *request, uint8_t action, uint32_t number,
+    const char *error, int fd)
+{
+	struct tlsp_ask_certificate_reply reply = { 0 };
+
+	reply.request = request->id;
+	reply.action = action;
+	reply.number = number;
+	reply.error = tlsp_string(error);
+	return answer(request, TLSP_ASK_CERTIFICATE_REPLY, &reply, fd);
+}
+
+static int
+answer_verify(struct tls_request *request, const char *error)
+{
+	struct tlsp_ask_verify_reply reply = { 0 };
+
+	reply.request = request->id;
+	reply.error = tlsp_string(error);
+	return answer(request, TLSP_ASK_VERIFY_REPLY, &reply, -1);
+}
+
+static int
+answer_bytes(struct tls_request *request, int use, const void *data, size_t len)
+{
+	struct tlsp_ask_session_reply session = { 0 };
+	struct tlsp_ask_staple_reply staple = { 0 };
+	struct tlsp_ask_sign_reply sign = { 0 };
+	const struct tlsp_string bytes = { data, len };
+
+	switch (request->facts.kind) {
+	case TLS_REQUEST_SESSION:
+		session.request = request->id;
+		session.session = bytes;
+		return answer(request, TLSP_ASK_SESSION_REPLY, &session, -1);
+	case TLS_REQUEST_STAPLE:
+		staple.request = request->id;
+		staple.action = use != 0;
+		staple.response = bytes;
+		return answer(request, TLSP_ASK_STAPLE_REPLY, &staple, -1);
+	case TLS_REQUEST_SIGN:
+		sign.request = request->id;
+		sign.signature = bytes;
+		return answer(request, TLSP_ASK_SIGN_REPLY, &sign, -1);
+	}
+	return wrong_kind(request);
+}
+
+int
+tls_request_default(struct tls_request *request)
+{
+	if (is_cancelled(request))
+		return -1;
+	switch (request->facts.kind) {
+	case TLS_REQUEST_CERTIFICATE:
+		return answer_certificate(request, TLSP_CERTIFICATE_DEFAULT, 0,
+		    NULL, -1);
+	case TLS_REQUEST_VERIFY:
+		return answer_verify(request, request->facts.verdict);
+	}
+	return answer_bytes(request, 0, NULL, 0);
+}
+
+int
+tls_request_accept(struct tls_request *request)
+{
+	if (request->facts.kind != TLS_REQUEST_VERIFY)
+		return wrong_kind(request);
+	if (is_cancelled(request))
+		return -1;
+	return answer_verify(request, NULL);
+}
+
+int
+tls_request_refuse(struct tls_request *request, const char *reason)
+{
+	if (is_cancelled(request))
+		return -1;
+	if (reason == NULL || *reason == '\0')
+		reason = "refused";
+	switch (request->facts.kind) {
+	case TLS_REQUEST_CERTIFICATE:
+		return answer_certificate(request, TLSP_CERTIFICATE_REFUSE, 0,
+		    reason, -1);
+	case TLS_REQUEST_VERIFY:
+		return answer_verify(request, reason);
+	case TLS_REQUEST_SIGN:
+		return answer_bytes(request, 0, NULL, 0);
+	}
+	return wrong_kind(request);
+}
+
+int
+tls_request_answer(struct tls_request *request, const void *data, size_t len)
+{
+	if (is_cancelled(request))
+		return -1;
+	if (request->facts.kind == TLS_REQUEST_SESSION &&
+	    request->facts.operation != TLS_SESSION_LOOKUP)
+		return wrong_kind(request);
+	return answer_bytes(request, 1, data, len);
+}
+
+int
+tls_request_answer_pair(struct tls_request *request, unsigned int pair)
+{
+	if (request->facts.kind != TLS_REQUEST_CERTIFICATE)
+		return wrong_kind(request);
+	if (is_cancelled(request))
+		return -1;
+	return answer_certificate(request, TLSP_CERTIFICATE_PAIR, pair, NULL,
+	    -1);
+}
+
+/* The configuration of the request's connection, referenced, or NULL. */
+static struct tls_config *
+config_of(struct tls_request *request)
+{
+	struct request_context *entry;
+	struct tls_config *config = NULL;
+
+	pthread_mutex_lock(&request->requests->mutex);
+	for (entry = request->requests->contexts; entry != NULL;
+	     entry = entry->next) {
+		if (entry->id == request->context)
+			config = tls_config_ref(entry->config);
+	}
+	pthread_mutex_unlock(&request->requests->mutex);
+	return config;
+}
+
+int
+tls_request_answer_keypair(struct tls_request *request, int cert_fd, int key_fd)
+{
+	struct tls_config *config;
+	uint8_t *cert = NULL;
+	size_t len = 0;
+	uint32_t slot;
+	int fd = -1, rv = -1;
+
+	if (request->facts.kind != TLS_REQUEST_CERTIFICATE)
+		return wrong_kind(request);
+	if (is_cancelled(request))
+		return -1;
+	if ((config = config_of(request)) == NULL) {
+		tls_set_errorx(request, TLS_ERROR_UNKNOWN,
+		    "request was cancelled");
+		return -1;
+	}
+	/* A copy that cannot change between the keeper and the worker. */
+	if (tls_read_fd(cert_fd, &cert, &len) == -1 ||
+	    (fd = tlsp_memory_fd(cert, len)) == -1) {
+		tls_set_error(request, TLS_ERROR_UNKNOWN,
+		    "failed to read certificate");
+		goto err;
+	}
+	if (tls_config_attach_key(config, request->config, fd, key_fd, &slot,
+		&request->error) == 0)
+		rv = answer_certificate(request, TLSP_CERTIFICATE_NEW, slot,
+		    NULL, fd);
+
+err:
+	free(cert);
+	tlsp_fd_close(&fd);
+	tls_config_free(config);
+	return rv;
+}
+
+void
+tls_request_free(struct tls_request *request)
+{
+	if (request == NULL)
+		return;
+	/* A session or a staple can't be refused. */
+	if (!is_cancelled(request) &&
+	    (tls_request_refuse(request, "no answer") == 0 ||
+		tls_request_default(request) == 0))
+		return;
+	delist(request);
+	requests_unref(request->requests);
+	request_free(request);
+}

@@ -1,0 +1,765 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * Decisions that a handshake waits for: each kind, each answer, in any order
+ * and from any thread, and what happens without one.
+ */
+
+#include <fcntl.h>
+#include <poll.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <tls_proxy.h>
+
+#include "harness.h"
+
+#define N(array) (sizeof(array) / sizeof((array)[0]))
+
+#define TIMEOUT	 20000 /* longer than any test */
+
+/* Answers the requests of ctx; returns how many there were. */
+typedef void (*answer_fn)(struct tls_request *, void *);
+
+static int
+answer_all(struct tls *ctx, answer_fn fn, void *arg)
+{
+	struct tls_request *request;
+	int n = 0;
+
+	while ((request = tls_request_next(ctx)) != NULL) {
+		fn(request, arg);
+		n++;
+	}
+	return n;
+}
+
+/* Runs both handshakes and answers the requests of asker meanwhile. */
+static int
+shake(struct h_pair *p, struct tls *asker, answer_fn fn, void *arg)
+{
+	struct pollfd pfds[3];
+	int64_t deadline = h_now() + H_WAIT;
+	int n = 0;
+
+	p->crv = p->srv = TLS_WANT_POLLIN;
+	pfds[0].fd = p->cfd;
+	pfds[1].fd = p->sfd;
+	pfds[2].fd = tls_request_fd(asker);
+	CHECK(pfds[2].fd != -1);
+	pfds[0].events = pfds[1].events = pfds[2].events = POLLIN;
+	while (p->crv < -1 || p->srv < -1) {
+		if (p->crv < -1)
+			p->crv = tls_handshake(p->client);
+		if (p->srv < -1)
+			p->srv = tls_handshake(p->server);
+		if (p->crv >= -1)
+			pfds[0].fd = -1;
+		if (p->srv >= -1)
+			pfds[1].fd = -1;
+		n += answer_all(asker, fn, arg);
+		if (h_now() > deadline)
+			FAIL("the handshake hangs");
+		if (p->crv < -1 || p->srv < -1)
+			CHECK(poll(pfds, 3, H_WAIT) >= 0);
+	}
+	return n;
+}
+
+static void
+ask(struct tls_config *config, uint32_t kinds)
+{
+	CHECK_CONFIG(config, tls_config_set_requests(config, kinds, TIMEOUT));
+}
+
+static void
+must(struct tls_request *request, int rv)
+{
+	if (rv != 0)
+		FAIL("%s", tls_request_error(request));
+}
+
+static void
+check_subject(struct tls *ctx, const char *name)
+{
+	char subject[128];
+
+	snprintf(subject, sizeof(subject), "/C=XX/O=libtls-proxy tests/CN=%s",
+	    name);
+	CHECK_STR(tls_peer_cert_subject(ctx), subject);
+}
+
+/* Certificates. */
+
+struct certificate {
+	const char *answer;  /* default, pair, new, refuse, mismatch, none */
+	const char *subject; /* NULL for a failure */
+	const char *error;
+};
+
+static int
+open_cert(const char *name)
+{
+	int fd = open(h_cert(name), O_RDONLY | O_CLOEXEC);
+
+	CHECK(fd != -1);
+	return fd;
+}
+
+static void
+answer_certificate(struct tls_request *request, void *arg)
+{
+	const struct certificate *c = arg;
+	const struct tls_request_facts *facts = tls_request_facts(request);
+	int cert, key, rv;
+
+	CHECK_INT(facts->kind, TLS_REQUEST_CERTIFICATE);
+	CHECK_STR(facts->servername, "localhost");
+	CHECK_INT(facts->alpn_len, 3);
+	CHECK_MEM(facts->alpn, "\x02h2", 3);
+	CHECK(facts->nschemes > 0);
+	CHECK(facts->nversions > 0);
+	CHECK_HAS(facts->peer_address, "127.0.0.1:");
+	CHECK_INT(tls_request_accept(request), -1);
+	CHECK_STR(tls_request_error(request), "not an answer to this request");
+	CHECK_INT(tls_request_answer(request, "", 0), -1);
+	if (strcmp(c->answer, "default") == 0)
+		must(request, tls_request_default(request));
+	else if (strcmp(c->answer, "pair") == 0)
+		must(request, tls_request_answer_pair(request, 0));
+	else if (strcmp(c->answer, "no pair") == 0)
+		must(request, tls_request_answer_pair(request, 77));
+	else if (strcmp(c->answer, "refuse") == 0)
+		must(request, tls_request_refuse(request, "not today"));
+	else if (strcmp(c->answer, "free") == 0)
+		tls_request_free(request);
+	else {
+		cert = open_cert("a.test-chain.pem");
+		key = open_cert(strcmp(c->answer, "new") == 0 ? "a.test.key"
+							      : "b.test.key");
+		rv = tls_request_answer_keypair(request, cert, key);
+		close(cert);
+		close(key);
+		if (strcmp(c->answer, "mismatch") == 0) {
+			CHECK_INT(rv, -1);
+			CHECK_STR(tls_request_error(request),
+			    "private/public key mismatch");
+			tls_request_free(request);
+		} else
+			must(request, rv);
+	}
+}
+
+static void
+certificates(void **state)
+{
+	static const struct certificate cases[] = {
+		{ "default", "ecdsa", NULL },
+		{ "pair", "rsa", NULL },
+		{ "new", "a.test", NULL },
+		{ "no pair", NULL, "a key pair that does not exist" },
+		{ "refuse", NULL, "handshake failed: not today" },
+		{ "mismatch", NULL, "handshake failed: no answer" },
+		{ "free", NULL, "handshake failed: no answer" },
+	};
+	static const uint32_t protocols[] = { TLS_PROTOCOL_TLSv1_2,
+		TLS_PROTOCOL_TLSv1_3 };
+	struct tls_config *client, *server;
+	struct h_pair p;
+	size_t i, j;
+
+	(void)state;
+	for (i = 0; i < N(cases) * 2; i++) {
+		j = i / 2;
+		h_case = cases[j].answer;
+		client = h_client_config();
+		tls_config_insecure_noverifyname(client);
+		CHECK_CONFIG(client,
+		    tls_config_set_protocols(client, protocols[i % 2]));
+		CHECK_CONFIG(client, tls_config_set_alpn(client, "h2"));
+		server = h_server_config("rsa");
+		CHECK_CONFIG(server,
+		    tls_config_add_keypair_file(server,
+			h_cert("ecdsa-chain.pem"), h_cert("ecdsa.key")));
+		ask(server, TLS_REQUEST_CERTIFICATE);
+		h_pair_start(&p, client, server, "localhost");
+		CHECK_INT(
+		    shake(&p, p.base, answer_certificate, (void *)&cases[j]),
+		    1);
+		if (cases[j].subject == NULL) {
+			CHECK_INT(p.crv, -1);
+			CHECK_INT(p.srv, -1);
+			CHECK_HAS(tls_error(p.server), cases[j].error);
+		} else {
+			CHECK_TLS(p.client, p.crv);
+			CHECK_TLS(p.server, p.srv);
+			check_subject(p.client, cases[j].subject);
+			h_pair_echo(&p);
+		}
+		h_pair_free(&p);
+		tls_config_free(client);
+		tls_config_free(server);
+	}
+	h_case = NULL;
+}
+
+/* A server that has no certificate at all until it is asked. */
+static void
+no_certificate_of_its_own(void **state)
+{
+	static const struct certificate c = { "new", "a.test", NULL };
+	struct tls_config *client = h_client_config(), *server;
+	struct h_pair p;
+	int i;
+
+	(void)state;
+	tls_config_insecure_noverifyname(client);
+	CHECK_CONFIG(client, tls_config_set_alpn(client, "h2"));
+	CHECK((server = tls_config_new()) != NULL);
+	ask(server, TLS_REQUEST_CERTIFICATE);
+	for (i = 0; i < 3; i++) {
+		h_pair_start(&p, client, server, "localhost");
+		CHECK_INT(shake(&p, p.base, answer_certificate, (void *)&c), 1);
+		CHECK_TLS(p.client, p.crv);
+		check_subject(p.client, "a.test");
+		h_pair_free(&p);
+	}
+	tls_config_free(client);
+	tls_config_free(server);
+}
+
+/* Verification. */
+
+struct verification {
+	const char *name;
+	uint32_t kinds;
+	const char *cert; /* the server's */
+	int accept;	  /* 1 yes, 0 no, -1 as usual */
+	int asked;
+	const char *verdict; /* what the question says */
+	const char *error;   /* of the handshake */
+	int depth;	     /* of the last question */
+};
+
+static void
+answer_verification(struct tls_request *request, void *arg)
+{
+	const struct tls_request_facts *facts = tls_request_facts(request);
+	struct verification *v = arg;
+
+	CHECK_INT(facts->kind, TLS_REQUEST_VERIFY);
+	CHECK(facts->nchain >= 1);
+	CHECK(facts->chain[0].len > 100);
+	CHECK_INT(facts->chain[0].der[0], 0x30);
+	if (v->verdict == NULL)
+		CHECK(facts->verdict == NULL);
+	else
+		CHECK_HAS(facts->verdict, v->verdict);
+	v->depth = facts->depth;
+	if (v->accept == 1)
+		must(request, tls_request_accept(request));
+	else if (v->accept == 0)
+		must(request, tls_request_refuse(request, "not on the list"));
+	else
+		must(request, tls_request_default(request));
+}
+
+static void
+verifications(void **state)
+{
+#define EXPIRED "certificate has expired"
+	static const struct verification cases[] = {
+		{ "good, accepted", TLS_REQUEST_VERIFY, "rsa", 1, 1, NULL, NULL,
+		    0 },
+		{ "good, refused", TLS_REQUEST_VERIFY, "rsa", 0, 1, NULL,
+		    "handshake failed: not on the list", 0 },
+		{ "good, as usual", TLS_REQUEST_VERIFY, "rsa", -1, 1, NULL,
+		    NULL, 0 },
+		{ "bad, accepted", TLS_REQUEST_VERIFY, "expired", 1, 1, EXPIRED,
+		    NULL, 0 },
+		{ "bad, refused", TLS_REQUEST_VERIFY, "expired", 0, 1, EXPIRED,
+		    "handshake failed: not on the list", 0 },
+		{ "bad, as usual", TLS_REQUEST_VERIFY, "expired", -1, 1,
+		    EXPIRED, "certificate verification failed: " EXPIRED, 0 },
+		{ "each, accepted", TLS_REQUEST_VERIFY_EACH, "rsa", 1, 2, NULL,
+		    NULL, 0 },
+		{ "each, refused", TLS_REQUEST_VERIFY_EACH, "rsa", 0, 1, NULL,
+		    "handshake failed: not on the list", 1 },
+	};
+	struct tls_config *client, *server;
+	struct verification v;
+	struct h_pair p;
+	size_t i;
+
+	(void)state;
+	for (i = 0; i < N(cases); i++) {
+		v = cases[i];
+		h_case = v.name;
+		client = h_client_config();
+		tls_config_insecure_noverifyname(client);
+		ask(client, v.kinds);
+		server = h_server_config(v.cert);
+		h_pair_start(&p, client, server, "localhost");
+		CHECK_INT(shake(&p, p.client, answer_verification, &v),
+		    v.asked);
+		CHECK_INT(v.depth, cases[i].depth);
+		if (v.error == NULL) {
+			CHECK_TLS(p.client, p.crv);
+			h_pair_echo(&p);
+		} else {
+			CHECK_INT(p.crv, -1);
+			CHECK_STR(tls_error(p.client), v.error);
+		}
+		h_pair_free(&p);
+		tls_config_free(client);
+		tls_config_free(server);
+	}
+	h_case = NULL;
+}
+
+/* A server about its clients. */
+static void
+client_verification(void **state)
+{
+	struct verification v = { "client", TLS_REQUEST_VERIFY, NULL, 1, 1,
+		"self signed certificate in certificate chain", NULL, 0 };
+	struct tls_config *client, *server;
+	struct h_pair p;
+
+	(void)state;
+	client = h_client_config();
+	CHECK_CONFIG(client,
+	    tls_config_set_keypair_file(client,
+		h_cert("other-client-chain.pem"), h_cert("other-client.key")));
+	server = h_server_config("rsa");
+	CHECK_CONFIG(server,
+	    tls_config_set_ca_file(server, h_cert("root.pem")));
+	tls_config_verify_client(server);
+	ask(server, TLS_REQUEST_VERIFY);
+	h_pair_start(&p, client, server, "localhost");
+	CHECK_INT(shake(&p, p.base, answer_verification, &v), 1);
+	CHECK_TLS(p.server, p.srv);
+	CHECK_TLS(p.client, p.crv);
+	h_pair_echo(&p);
+	h_pair_free(&p);
+	tls_config_free(client);
+	tls_config_free(server);
+}
+
+/* Sessions: a store in this process for two servers. */
+
+static struct {
+	uint8_t id[64], session[4096];
+	size_t id_len, session_len;
+	int stores, lookups, removes;
+	int lose; /* what is looked up */
+} store;
+
+static void
+answer_session(struct tls_request *request, void *arg)
+{
+	const struct tls_request_facts *f = tls_request_facts(request);
+
+	(void)arg;
+	CHECK_INT(f->kind, TLS_REQUEST_SESSION);
+	switch (f->operation) {
+	case TLS_SESSION_STORE:
+		store.stores++;
+		CHECK(f->session_id_len <= sizeof(store.id));
+		CHECK(f->session_len <= sizeof(store.session));
+		CHECK_INT(f->lifetime, 3600);
+		memcpy(store.id, f->session_id, f->session_id_len);
+		memcpy(store.session, f->session, f->session_len);
+		store.id_len = f->session_id_len;
+		store.session_len = f->session_len;
+		CHECK_INT(tls_request_answer(request, "x", 1), -1);
+		must(request, tls_request_default(request));
+		break;
+	case TLS_SESSION_LOOKUP:
+		store.lookups++;
+		if (!store.lose && f->session_id_len == store.id_len &&
+		    memcmp(f->session_id, store.id, store.id_len) == 0)
+			must(request, tls_request_answer(request, store.session,
+					  store.session_len));
+		else
+			must(request, tls_request_default(request));
+		break;
+	default:
+		CHECK_INT(f->operation, TLS_SESSION_REMOVE);
+		store.removes++;
+		must(request, tls_request_default(request));
+	}
+}
+
+static struct tls_config *
+session_server(int key_byte)
+{
+	struct tls_config *server = h_server_config("rsa");
+	uint8_t key[TLS_TICKET_KEY_SIZE];
+
+	memset(key, key_byte, sizeof(key));
+	CHECK_CONFIG(server,
+	    tls_config_set_session_id(server, (const uint8_t *)"shared", 6));
+	CHECK_CONFIG(server, tls_config_set_session_lifetime(server, 3600));
+	CHECK_CONFIG(server,
+	    tls_config_add_ticket_key(server, 1, key, sizeof(key)));
+	ask(server, TLS_REQUEST_SESSION);
+	return server;
+}
+
+static void
+sessions(void **state)
+{
+	static const struct {
+		const char *name;
+		int key, lose, resumed, lookups, removes;
+	} steps[] = {
+		{ "first", 1, 0, 0, 0, 0 },
+		{ "same server", 1, 0, 1, 1, 0 },
+		{ "another server", 1, 0, 1, 1, 0 },
+		{ "lost", 1, 1, 0, 1, 0 },
+		{ "found again", 1, 0, 1, 1, 0 },
+		{ "another key", 2, 0, 0, 1, 1 },
+	};
+	static const uint32_t protocols[] = { TLS_PROTOCOL_TLSv1_2,
+		TLS_PROTOCOL_TLSv1_3 };
+	char path[] = "/tmp/test_requests.XXXXXX";
+	struct tls_config *client, *servers[3];
+	struct h_pair p;
+	size_t i, j;
+	char byte;
+	int fd;
+
+	(void)state;
+	for (j = 0; j < 2; j++) {
+		memset(&store, 0, sizeof(store));
+		CHECK((fd = mkostemp(path, O_CLOEXEC)) != -1);
+		client = h_client_config();
+		CHECK_CONFIG(client, tls_config_set_session_fd(client, fd));
+		CHECK_CONFIG(client,
+		    tls_config_set_protocols(client, protocols[j]));
+		servers[0] = session_server(1);
+		servers[1] = session_server(1);
+		servers[2] = session_server(2);
+		for (i = 0; i < N(steps); i++) {
+			h_case = steps[i].name;
+			store.lookups = store.removes = 0;
+			store.lose = steps[i].lose;
+			h_pair_start(&p, client,
+			    servers[steps[i].key == 2 ? 2 : i % 2],
+			    "localhost");
+			shake(&p, p.base, answer_session, NULL);
+			CHECK_TLS(p.client, p.crv);
+			CHECK_TLS(p.server, p.srv);
+			CHECK_INT(tls_conn_session_resumed(p.server),
+			    steps[i].resumed);
+			CHECK_INT(store.lookups, steps[i].lookups);
+			CHECK_INT(store.removes, steps[i].removes);
+			/* The ticket of TLS 1.3 comes with it. */
+			h_write(p.server, p.sfd, "x", 1);
+			h_read(p.client, p.cfd, &byte, 1);
+			h_pair_free(&p);
+		}
+		CHECK(store.stores > 0);
+		/* Nothing of the session is readable there. */
+		CHECK(store.session_len > 100);
+		tls_config_free(client);
+		for (i = 0; i < 3; i++)
+			tls_config_free(servers[i]);
+		close(fd);
+		unlink(path);
+		memcpy(path + strlen(path) - 6, "XXXXXX", 6);
+	}
+	h_case = NULL;
+}
+
+/* Signatures, made by a signer. */
+
+static void
+answer_sign(struct tls_request *request, void *arg)
+{
+	const struct tls_request_facts *f = tls_request_facts(request);
+	uint8_t *signature;
+	size_t len;
+
+	CHECK_INT(f->kind, TLS_REQUEST_SIGN);
+	CHECK_INT(f->scheme, 0x0403);
+	CHECK_INT(f->digest_len, 32);
+	if (tls_signer_sign(arg, f->key_hash, f->digest, f->digest_len,
+		TLS_PADDING_NONE, &signature, &len) == -1)
+		FAIL("%s", tls_signer_error(arg));
+	must(request, tls_request_answer(request, signature, len));
+	free(signature);
+}
+
+static void
+refuse(struct tls_request *request, void *arg)
+{
+	(void)arg;
+	must(request, tls_request_refuse(request, "no"));
+}
+
+static void
+signatures(void **state)
+{
+	struct tls_config *client = h_client_config(), *server;
+	struct tls_signer *signer = tls_signer_new();
+	char cert[1024];
+	struct h_pair p;
+
+	(void)state;
+	snprintf(cert, sizeof(cert), "%s", h_cert("ecdsa.pem"));
+	CHECK(signer != NULL);
+	CHECK_INT(
+	    tls_signer_add_keypair_file(signer, cert, h_cert("ecdsa.key")), 0);
+	CHECK((server = tls_config_new()) != NULL);
+	CHECK_CONFIG(server,
+	    tls_config_set_cert_file(server, h_cert("ecdsa-chain.pem")));
+	ask(server, TLS_REQUEST_SIGN);
+	h_pair_start(&p, client, server, "localhost");
+	CHECK_INT(shake(&p, p.base, answer_sign, signer), 1);
+	CHECK_TLS(p.server, p.srv);
+	CHECK_TLS(p.client, p.crv);
+	h_pair_echo(&p);
+	h_pair_free(&p);
+	h_pair_start(&p, client, server, "localhost");
+	CHECK_INT(shake(&p, p.base, refuse, NULL), 1);
+	CHECK_INT(p.srv, -1);
+	CHECK_HAS(tls_error(p.server), "the application did not sign");
+	h_pair_free(&p);
+	tls_signer_free(signer);
+	tls_config_free(client);
+	tls_config_free(server);
+}
+
+/* Staples: what the client sees of them is enough. */
+
+static void
+answer_staple(struct tls_request *request, void *arg)
+{
+	const struct tls_request_facts *f = tls_request_facts(request);
+
+	CHECK_INT(f->kind, TLS_REQUEST_STAPLE);
+	CHECK_HAS(f->key_hash, "SHA256:");
+	if (arg == NULL)
+		must(request, tls_request_default(request));
+	else
+		must(request, tls_request_answer(request, arg, strlen(arg)));
+}
+
+static void
+staples(void **state)
+{
+	struct tls_config *client, *server;
+	struct h_pair p;
+	int i;
+
+	(void)state;
+	for (i = 0; i < 3; i++) {
+		client = h_client_config();
+		tls_config_ocsp_require_stapling(client);
+		server = h_server_config("rsa");
+		if (i == 2)
+			CHECK_CONFIG(server,
+			    tls_config_set_ocsp_staple_mem(server,
+				(const uint8_t *)"default", 7));
+		ask(server, TLS_REQUEST_STAPLE);
+		h_pair_start(&p, client, server, "localhost");
+		CHECK_INT(
+		    shake(&p, p.base, answer_staple, i == 0 ? "garbage" : NULL),
+		    1);
+		CHECK_INT(p.crv, -1);
+		CHECK_STR(tls_error(p.client),
+		    i == 1 ? "no stapled OCSP response provided"
+			   : "unable to parse OCSP response");
+		h_pair_free(&p);
+		tls_config_free(client);
+		tls_config_free(server);
+	}
+}
+
+/* Waits for the request of a handshake. */
+static struct tls_request *
+first_request(struct h_pair *p)
+{
+	struct tls_request *request;
+
+	while ((request = tls_request_next(p->base)) == NULL) {
+		CHECK_INT(tls_handshake(p->client), TLS_WANT_POLLIN);
+		h_poll(tls_request_fd(p->base), POLLIN, H_WAIT);
+	}
+	CHECK(tls_request_facts(request)->context == p->server);
+	return request;
+}
+
+static void
+check_cancelled(struct h_pair *p, struct tls_request *request)
+{
+	h_poll(tls_request_fd(p->base), POLLIN, H_WAIT);
+	CHECK(tls_request_next(p->base) == NULL);
+	CHECK_INT(tls_request_default(request), -1);
+	CHECK_STR(tls_request_error(request), "request was cancelled");
+	tls_request_free(request);
+}
+
+static void
+timeouts(void **state)
+{
+	struct tls_config *client = h_client_config(), *server;
+	struct tls_request *request;
+	struct h_pair p;
+	int64_t start;
+
+	(void)state;
+	server = h_server_config("rsa");
+	CHECK_CONFIG(server,
+	    tls_config_set_requests(server, TLS_REQUEST_CERTIFICATE, 50));
+	h_pair_start(&p, client, server, "localhost");
+	start = h_now();
+	request = first_request(&p);
+	CHECK_INT(h_handshake(p.server, p.sfd), -1);
+	CHECK_STR(tls_error(p.server), "handshake failed: request timed out");
+	CHECK(h_now() - start >= 50);
+	check_cancelled(&p, request);
+	h_pair_free(&p);
+	tls_config_free(client);
+	tls_config_free(server);
+}
+
+/* A connection that is closed takes its requests along. */
+static void
+cancelled(void **state)
+{
+	struct tls_config *client = h_client_config(), *server;
+	struct tls_request *request;
+	struct h_pair p;
+
+	(void)state;
+	server = h_server_config("rsa");
+	ask(server, TLS_REQUEST_CERTIFICATE);
+	h_pair_start(&p, client, server, "localhost");
+	request = first_request(&p);
+	close(p.sfd);
+	check_cancelled(&p, request);
+	tls_free(p.server);
+	tls_free(p.client);
+	close(p.cfd);
+	tls_free(p.base);
+	tls_config_free(client);
+	tls_config_free(server);
+}
+
+/* Many at once, answered by another thread in the opposite order. */
+
+#define MANY 50
+
+struct many {
+	struct tls *base;
+	struct tls_request *requests[MANY];
+};
+
+static void *
+answer_backwards(void *arg)
+{
+	struct many *m = arg;
+	struct tls_request *request;
+	int i, n = 0;
+
+	while (n < MANY) {
+		while (
+		    n < MANY && (request = tls_request_next(m->base)) != NULL)
+			m->requests[n++] = request;
+		if (n < MANY)
+			h_poll(tls_request_fd(m->base), POLLIN, H_WAIT);
+	}
+	for (i = MANY - 1; i >= 0; i--)
+		if (tls_request_answer_pair(m->requests[i], (unsigned)i % 2) ==
+		    -1)
+			return m;
+	return NULL;
+}
+
+static void
+from_a_thread(void **state)
+{
+	struct tls_config *client = h_client_config(), *server;
+	struct h_pair p[MANY];
+	struct many m;
+	pthread_t thread;
+	void *result;
+	int i, rsa = 0;
+
+	(void)state;
+	tls_config_insecure_noverifyname(client);
+	server = h_server_config("rsa");
+	CHECK_CONFIG(server,
+	    tls_config_add_keypair_file(server, h_cert("ecdsa-chain.pem"),
+		h_cert("ecdsa.key")));
+	ask(server, TLS_REQUEST_CERTIFICATE);
+	m.base = h_server(server);
+	CHECK(tls_request_fd(m.base) != -1);
+	CHECK_INT(pthread_create(&thread, NULL, answer_backwards, &m), 0);
+	for (i = 0; i < MANY; i++) {
+		memset(&p[i], 0, sizeof(p[i]));
+		h_tcp_pair(&p[i].cfd, &p[i].sfd);
+		h_nonblock(p[i].cfd, 1);
+		h_nonblock(p[i].sfd, 1);
+		p[i].client = h_client(client);
+		CHECK_TLS(p[i].client,
+		    tls_connect_socket(p[i].client, p[i].cfd, "localhost"));
+		CHECK_TLS(m.base,
+		    tls_accept_socket(m.base, &p[i].server, p[i].sfd));
+	}
+	for (i = 0; i < MANY; i++) {
+		CHECK_INT(h_handshake(p[i].client, p[i].cfd), 0);
+		CHECK_INT(h_handshake(p[i].server, p[i].sfd), 0);
+		rsa += strstr(tls_peer_cert_subject(p[i].client), "CN=rsa") !=
+		       NULL;
+		tls_free(p[i].client);
+		tls_free(p[i].server);
+		close(p[i].cfd);
+		close(p[i].sfd);
+	}
+	CHECK_INT(pthread_join(thread, &result), 0);
+	CHECK(result == NULL);
+	CHECK_INT(rsa, MANY / 2);
+	tls_free(m.base);
+	tls_config_free(client);
+	tls_config_free(server);
+}
+
+static void
+bad_arguments(void **state)
+{
+	struct tls_config *config = tls_config_new();
+
+	(void)state;
+	CHECK(config != NULL);
+	CHECK_INT(tls_config_set_requests(config, 64, 1), -1);
+	CHECK_STR(tls_config_error(config), "invalid requests");
+	CHECK_INT(tls_config_set_requests(config, 1, 0), -1);
+	CHECK_STR(tls_config_error(config), "invalid request timeout");
+	CHECK_CONFIG(config, tls_config_set_requests(config, 0, 0));
+	tls_request_free(NULL);
+	tls_config_free(config);
+}
+
+static const struct CMUnitTest tests[] = {
+	cmocka_unit_test(certificates),
+	cmocka_unit_test(no_certificate_of_its_own),
+	cmocka_unit_test(verifications),
+	cmocka_unit_test(client_verification),
+	cmocka_unit_test(sessions),
+	cmocka_unit_test(signatures),
+	cmocka_unit_test(staples),
+	cmocka_unit_test(timeouts),
+	cmocka_unit_test(cancelled),
+	cmocka_unit_test(from_a_thread),
+	cmocka_unit_test(bad_arguments),
+};
+
+static const struct h_peer peers[] = { { NULL, NULL } };
+
+H_MAIN(tests, peers)
