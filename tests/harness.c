@@ -556,6 +556,7 @@ h_pair_start_on(struct h_pair *p, struct tls_config *client,
 	p->base = h_server(server);
 	CHECK_TLS(p->client, tls_connect_socket(p->client, cfd, servername));
 	CHECK_TLS(p->base, tls_accept_socket(p->base, &p->server, sfd));
+	CHECK(p->server != NULL);
 }
 
 void

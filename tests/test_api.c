@@ -364,6 +364,38 @@ not_yet(void **state)
 	tls_config_free(config);
 }
 
+/* What a program can tell apart without reading the text. */
+static void
+error_codes(void **state)
+{
+#define CODE(call, error_code, want)                                           \
+	do {                                                                   \
+		h_case = #call;                                                \
+		CHECK_INT(call, -1);                                           \
+		CHECK_INT(error_code, want);                                   \
+	} while (0)
+
+	(void)state;
+	CHECK((config = tls_config_new()) != NULL);
+	CODE(tls_config_set_ca_file(config, "/no/ca"),
+	    tls_config_error_code(config), TLS_ERROR_UNKNOWN);
+	CODE(tls_config_set_alpn(config, ","), tls_config_error_code(config),
+	    TLS_ERROR_INVALID_ARGUMENT);
+	CODE(tls_config_set_ca_file(config, "/no/ca"),
+	    tls_config_error_code(config), TLS_ERROR_UNKNOWN);
+	tls_config_free(config);
+
+	CHECK((client = tls_client()) != NULL);
+	CODE(tls_handshake(client), tls_error_code(client), TLS_ERROR_UNKNOWN);
+	CODE(tls_accept_socket(client, &conn, -1), tls_error_code(client),
+	    TLS_ERROR_INVALID_CONTEXT);
+	tls_reset(client);
+	CHECK_INT(tls_error_code(client), 0);
+	tls_free(client);
+#undef CODE
+	h_case = NULL;
+}
+
 /* The list of the linker and this table are the same. */
 static void
 every_symbol(void **state)
@@ -417,6 +449,7 @@ static const struct CMUnitTest tests[] = {
 	cmocka_unit_test(every_symbol),
 	cmocka_unit_test(nothing_else),
 	cmocka_unit_test(every_call),
+	cmocka_unit_test(error_codes),
 	cmocka_unit_test(not_yet),
 };
 

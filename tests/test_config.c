@@ -8,6 +8,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <malloc.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -443,6 +444,50 @@ load_file(void **state)
 }
 
 static void
+use_config(void)
+{
+	tls_config_free(h_client_config());
+}
+
+static void
+use_file(void)
+{
+	uint8_t *buf;
+	size_t len;
+
+	CHECK((buf = tls_load_file(h_cert("root.pem"), &len, NULL)) != NULL);
+	tls_unload_file(buf, len);
+}
+
+/* What was allocated is given back. */
+static void
+freed(void **state)
+{
+	static const struct {
+		const char *name;
+		void (*use)(void);
+	} cases[] = {
+		{ "configuration", use_config },
+		{ "file", use_file },
+	};
+	size_t before = 0, i;
+	int n;
+
+	(void)state;
+	for (i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		h_case = cases[i].name;
+		for (n = 0; n < 200; n++) {
+			/* Until then malloc keeps more each time. */
+			if (n == 100)
+				before = mallinfo2().uordblks;
+			cases[i].use();
+		}
+		CHECK_INT(mallinfo2().uordblks, before);
+	}
+	h_case = NULL;
+}
+
+static void
 null_arguments(void **state)
 {
 	struct tls_config *config;
@@ -585,6 +630,7 @@ static const struct CMUnitTest tests[] = {
 	cmocka_unit_test(switches),
 	cmocka_unit_test(taken_or_refused),
 	cmocka_unit_test(load_file),
+	cmocka_unit_test(freed),
 	cmocka_unit_test(null_arguments),
 	cmocka_unit_test(wrong_state),
 	cmocka_unit_test(connect_errors),

@@ -225,6 +225,7 @@ version_choice(void **state)
 #define NOCERT (1 << 0)
 #define NONAME (1 << 1)
 #define NOTIME (1 << 2)
+#define AGAIN  (1 << 3) /* verify after all */
 
 static void
 set_insecure(struct tls_config *config, int insecure)
@@ -235,6 +236,8 @@ set_insecure(struct tls_config *config, int insecure)
 		tls_config_insecure_noverifyname(config);
 	if (insecure & NOTIME)
 		tls_config_insecure_noverifytime(config);
+	if (insecure & AGAIN)
+		tls_config_verify(config);
 }
 
 static void
@@ -264,6 +267,8 @@ verification(void **state)
 		    "certificate verification failed" },
 		{ "wrong CA, nocert", "other", NULL, "localhost", NOCERT,
 		    NULL },
+		{ "wrong CA, verified again", "other", NULL, "localhost",
+		    NOCERT | AGAIN, "certificate verification failed" },
 		{ "self-signed", "selfsigned", "selfsigned.pem", "localhost", 0,
 		    "certificate verification failed" },
 		{ "self-signed, nocert", "selfsigned", "selfsigned.pem",
@@ -280,6 +285,8 @@ verification(void **state)
 		    NULL },
 		{ "expired, nocert", "expired", NULL, "localhost", NOCERT,
 		    NULL },
+		{ "expired, verified again", "expired", NULL, "localhost",
+		    NOTIME | AGAIN, "expired" },
 		{ "not yet valid", "notyet", NULL, "localhost", 0,
 		    "not yet valid" },
 		{ "not yet valid, notime", "notyet", NULL, "localhost", NOTIME,
@@ -293,6 +300,9 @@ verification(void **state)
 		    "name `localhost' not present in server certificate" },
 		{ "wrong name, noname", "wrongname", NULL, "localhost", NONAME,
 		    NULL },
+		{ "wrong name, verified again", "wrongname", NULL, "localhost",
+		    NONAME | AGAIN,
+		    "name `localhost' not present in server certificate" },
 		{ "wrong address", "ecdsa", NULL, "127.0.0.2", 0,
 		    "name `127.0.0.2' not present in server certificate" },
 		{ "wildcard, two labels", "b.test", NULL, "a.www.b.test", 0,
@@ -708,7 +718,7 @@ static void
 pipes(void **state)
 {
 	struct tls_config *cconfig, *sconfig;
-	struct tls *client, *base, *server;
+	struct tls *client, *base, *server = NULL;
 	int up[2], down[2], crv = -2, srv = -2;
 	int64_t deadline = h_now() + H_WAIT;
 	char c;
@@ -722,6 +732,7 @@ pipes(void **state)
 	base = h_server(sconfig);
 	CHECK_TLS(client, tls_connect_fds(client, down[0], up[1], "localhost"));
 	CHECK_TLS(base, tls_accept_fds(base, &server, up[0], down[1]));
+	CHECK(server != NULL);
 	while (crv != 0 || srv != 0) {
 		if (crv != 0)
 			crv = tls_handshake(client);

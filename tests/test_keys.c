@@ -494,6 +494,48 @@ halves(void **state)
 	close(b);
 }
 
+/* What a file can hold, memory can. */
+static void
+in_memory(void **state)
+{
+	static const char *const names[] = { "rsa", "ecdsa" };
+	uint8_t *cert[2], *key[2];
+	size_t cert_len[2], key_len[2], i;
+	struct tls_config *config;
+	char file[64];
+
+	(void)state;
+	for (i = 0; i < NSETS(names); i++) {
+		snprintf(file, sizeof(file), "%s-chain.pem", names[i]);
+		cert[i] = h_load(h_cert(file), &cert_len[i]);
+		snprintf(file, sizeof(file), "%s.key", names[i]);
+		key[i] = h_load(h_cert(file), &key_len[i]);
+	}
+	CHECK((config = tls_config_new()) != NULL);
+	h_case = "tls_config_set_keypair_mem";
+	CHECK_CONFIG(config, tls_config_set_keypair_mem(config, cert[0],
+				 cert_len[0], key[0], key_len[0]));
+	works(config, "localhost", "rsa");
+	h_case = "tls_config_set_cert_mem and tls_config_set_key_mem";
+	CHECK_CONFIG(config,
+	    tls_config_set_cert_mem(config, cert[1], cert_len[1]));
+	CHECK_CONFIG(config,
+	    tls_config_set_key_mem(config, key[1], key_len[1]));
+	works(config, "localhost", "ecdsa");
+	/* The last one has the name. */
+	h_case = "tls_config_add_keypair_mem";
+	CHECK_CONFIG(config, tls_config_add_keypair_mem(config, cert[0],
+				 cert_len[0], key[0], key_len[0]));
+	works(config, "localhost", "rsa");
+	works(config, NULL, "ecdsa");
+	h_case = NULL;
+	tls_config_free(config);
+	for (i = 0; i < NSETS(names); i++) {
+		free(cert[i]);
+		free(key[i]);
+	}
+}
+
 #define LOAD "failed to load certificate: error:"
 
 static void
@@ -905,7 +947,7 @@ static void
 changed_config(void **state)
 {
 	struct tls_config *config;
-	struct tls *server;
+	struct tls *server, *other;
 
 	(void)state;
 	config = h_server_config("rsa");
@@ -923,6 +965,11 @@ changed_config(void **state)
 	/* What was configured needs its keys no more. */
 	tls_config_clear_keys(config);
 	serves(server, "ed25519");
+	/* Another would. */
+	CHECK((other = tls_server()) != NULL);
+	CHECK_INT(tls_configure(other, config), -1);
+	check_error(other, MISMATCH);
+	tls_free(other);
 	tls_config_free(config);
 	serves(server, "ed25519");
 	tls_free(server);
@@ -982,6 +1029,7 @@ static const struct CMUnitTest tests[] = {
 	cmocka_unit_test(no_keys),
 	WITH_DIR(several_blocks),
 	cmocka_unit_test(halves),
+	cmocka_unit_test(in_memory),
 	WITH_DIR(bad_certificates),
 	cmocka_unit_test(too_long),
 	WITH_DIR(kinds),

@@ -115,6 +115,7 @@ answer_certificate(struct tls_request *request, void *arg)
 	const struct tls_request_facts *facts = tls_request_facts(request);
 	int cert, key, rv;
 
+	CHECK(facts != NULL);
 	CHECK_INT(facts->kind, TLS_REQUEST_CERTIFICATE);
 	CHECK_STR(facts->servername, "localhost");
 	CHECK_INT(facts->alpn_len, 3);

@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "harness.h"
+#include "harness_process.h"
 
 /* Exported by libtls, but in no header of it. */
 void tls_config_skip_private_key_check(struct tls_config *);
@@ -84,7 +85,7 @@ start(void **state)
 	(void)state;
 	memset(&seen, 0, sizeof(seen));
 	seen.signer = tls_signer_new();
-	return seen.signer == NULL ? -1 : 0;
+	return 0;
 }
 
 static int
@@ -375,6 +376,8 @@ without_callback(void **state)
 		    "the application did not sign" },
 		{ "fake", "rsa-chain.pem", 1, 1, 0,
 		    "the application did not sign" },
+		{ "fake alone", "rsa-chain.pem", 1, 0, 0,
+		    "the application did not sign" },
 		{ "fake Ed25519", "ed25519-chain.pem", 1, 1, -1,
 		    "incorrect key type" },
 	};
@@ -441,6 +444,24 @@ key_that_is_there(void **state)
 	tls_config_free(server);
 }
 
+/* The keys go with the signer, and their channel. */
+static void
+freed(void **state)
+{
+	struct tls_signer *signer;
+	int fds;
+
+	(void)state;
+	CHECK((signer = tls_signer_new()) != NULL);
+	add_key(seen.signer, "rsa"); /* starts goproxy */
+	fds = h_fds();
+	add_key(signer, "rsa");
+	CHECK(h_fds() > fds);
+	tls_signer_free(signer);
+	tls_signer_free(NULL);
+	CHECK_INT(h_fds(), fds);
+}
+
 #define SIGNER(test) cmocka_unit_test_setup_teardown(test, start, finish)
 
 static const struct CMUnitTest tests[] = {
@@ -451,6 +472,7 @@ static const struct CMUnitTest tests[] = {
 	SIGNER(sign_inputs),
 	SIGNER(without_callback),
 	SIGNER(key_that_is_there),
+	SIGNER(freed),
 };
 
 static const struct h_peer peers[] = { { NULL, NULL } };

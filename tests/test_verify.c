@@ -268,6 +268,57 @@ optional(void **state)
 	end();
 }
 
+/* What a file can hold, memory can. */
+static void
+in_memory(void **state)
+{
+	static const struct {
+		const char *ca, *crl;
+		const char *want;
+	} cases[] = {
+		{ "root", NULL, NULL },
+		{ "other", NULL, LOCAL },
+		{ "root", "good-set", NULL },
+		{ "root", "leaf-revoked-set", REVOKED },
+	};
+	struct tls_config *client, *server;
+	char name[128], ca[64];
+	struct h_pair p;
+	const char *got;
+	uint8_t *mem;
+	size_t i, len;
+
+	(void)state;
+	begin();
+	for (i = 0; i < NELEMS(cases); i++) {
+		snprintf(name, sizeof(name), "%s, %s", cases[i].ca,
+		    cases[i].crl != NULL ? cases[i].crl : "no list");
+		h_case = name;
+		CHECK((client = tls_config_new()) != NULL);
+		CHECK((server = tls_config_new()) != NULL);
+		snprintf(ca, sizeof(ca), "%s-ca", cases[i].ca);
+		mem = h_load(odd(ca, ".pem"), &len);
+		CHECK_CONFIG(client, tls_config_set_ca_mem(client, mem, len));
+		free(mem);
+		if (cases[i].crl != NULL) {
+			mem = h_load(odd(cases[i].crl, ".crl"), &len);
+			CHECK_CONFIG(client,
+			    tls_config_set_crl_mem(client, mem, len));
+			free(mem);
+		}
+		set_identity(server, "good", NULL);
+		h_pair_start(&p, client, server, "localhost");
+		h_pair_handshake(&p);
+		got = result(p.client, p.crv);
+		if (!is_wanted(got, cases[i].want, 0))
+			differs("client", got, cases[i].want);
+		h_pair_free(&p);
+		tls_config_free(client);
+		tls_config_free(server);
+	}
+	end();
+}
+
 /* Lists that cannot be read are an error before there is a connection. */
 static void
 unreadable_lists(void **state)
@@ -622,6 +673,119 @@ staples(void **state)
 	end();
 }
 
+/* Each setter that takes a staple. An added pair is the one for the name. */
+
+static int
+set_pair_file(struct tls_config *config, const char *chain, const char *staple)
+{
+	return tls_config_set_keypair_ocsp_file(config, chain, chain, staple);
+}
+
+static int
+add_pair_file(struct tls_config *config, const char *chain, const char *staple)
+{
+	set_identity(config, "good", NULL);
+	return tls_config_add_keypair_ocsp_file(config, chain, chain, staple);
+}
+
+static int
+set_staple_file(struct tls_config *config, const char *chain,
+    const char *staple)
+{
+	CHECK_CONFIG(config, tls_config_set_keypair_file(config, chain, chain));
+	return tls_config_set_ocsp_staple_file(config, staple);
+}
+
+static int
+set_pair_mem(struct tls_config *config, const char *chain, const char *staple)
+{
+	uint8_t *pem, *der;
+	size_t pem_len, der_len;
+	int rv;
+
+	pem = h_load(chain, &pem_len);
+	der = h_load(staple, &der_len);
+	rv = tls_config_set_keypair_ocsp_mem(config, pem, pem_len, pem, pem_len,
+	    der, der_len);
+	free(pem);
+	free(der);
+	return rv;
+}
+
+static int
+add_pair_mem(struct tls_config *config, const char *chain, const char *staple)
+{
+	uint8_t *pem, *der;
+	size_t pem_len, der_len;
+	int rv;
+
+	set_identity(config, "good", NULL);
+	pem = h_load(chain, &pem_len);
+	der = h_load(staple, &der_len);
+	rv = tls_config_add_keypair_ocsp_mem(config, pem, pem_len, pem, pem_len,
+	    der, der_len);
+	free(pem);
+	free(der);
+	return rv;
+}
+
+static int
+set_staple_mem(struct tls_config *config, const char *chain, const char *staple)
+{
+	uint8_t *der;
+	size_t len;
+	int rv;
+
+	CHECK_CONFIG(config, tls_config_set_keypair_file(config, chain, chain));
+	der = h_load(staple, &len);
+	rv = tls_config_set_ocsp_staple_mem(config, der, len);
+	free(der);
+	return rv;
+}
+
+static void
+stapled_pairs(void **state)
+{
+	static const struct {
+		const char *name;
+		int (*set)(struct tls_config *, const char *, const char *);
+	} cases[] = {
+		{ "tls_config_set_keypair_ocsp_file", set_pair_file },
+		{ "tls_config_set_keypair_ocsp_mem", set_pair_mem },
+		{ "tls_config_add_keypair_ocsp_file", add_pair_file },
+		{ "tls_config_add_keypair_ocsp_mem", add_pair_mem },
+		{ "tls_config_set_ocsp_staple_file", set_staple_file },
+		{ "tls_config_set_ocsp_staple_mem", set_staple_mem },
+	};
+	struct tls_config *client, *server;
+	struct row row = { .flags = STAPLING };
+	struct h_pair p;
+	size_t i, v;
+
+	(void)state;
+	CHECK((client = tls_config_new()) != NULL);
+	set_switches(client, &row);
+	for (i = 0; i < NELEMS(cases); i++) {
+		h_case = cases[i].name;
+		CHECK((server = tls_config_new()) != NULL);
+		CHECK_CONFIG(server, cases[i].set(server, odd("ocsp", ".pem"),
+					 odd("good", ".der")));
+		for (v = 0; v < NELEMS(versions); v++) {
+			CHECK_CONFIG(client,
+			    tls_config_set_protocols(client, versions[v].bits));
+			h_pair_start(&p, client, server, "localhost");
+			h_pair_handshake(&p);
+			CHECK_TLS(p.client, p.crv);
+			CHECK_TLS(p.server, p.srv);
+			CHECK_STR(tls_peer_ocsp_result(p.client), "good");
+			h_pair_free(&p);
+		}
+		tls_config_free(server);
+	}
+	h_case = NULL;
+	tls_config_free(client);
+}
+
 /* A staple of a live configuration counts from the next handshake on. */
 static void
 live_staples(void **state)
@@ -771,12 +935,14 @@ static const struct CMUnitTest tests[] = {
 	cmocka_unit_test(clients),
 	cmocka_unit_test(servers),
 	cmocka_unit_test(optional),
+	cmocka_unit_test(in_memory),
 	cmocka_unit_test(unreadable_lists),
 	cmocka_unit_test(ca_paths),
 	cmocka_unit_test(contains_name),
 	cmocka_unit_test(handshake_names),
 	cmocka_unit_test(ocsp_responses),
 	cmocka_unit_test(staples),
+	cmocka_unit_test(stapled_pairs),
 	cmocka_unit_test(live_staples),
 	cmocka_unit_test(ocsp_without),
 	cmocka_unit_test(ocsp_of_client),
