@@ -478,8 +478,8 @@ tls_config_parse_protocols(uint32_t *protocols, const char *protostr)
 }
 
 /* Encodes the list as RFC 7301 section 3.1 does, without the outer length. */
-int
-tls_config_set_alpn(struct tls_config *config, const char *alpn)
+static int
+set_alpn(struct tls_config *config, const char *alpn)
 {
 	const char *p = alpn;
 	uint8_t *buf = NULL;
@@ -526,6 +526,17 @@ tls_config_set_alpn(struct tls_config *config, const char *alpn)
 err:
 	free(buf);
 	return -1;
+}
+
+/* What was there is gone in any case, and live servers change with it. */
+int
+tls_config_set_alpn(struct tls_config *config, const char *alpn)
+{
+	int rv = set_alpn(config, alpn);
+
+	if (tls_config_update_servers(config) == -1)
+		rv = -1;
+	return rv;
 }
 
 /* Cipher suites and groups. */

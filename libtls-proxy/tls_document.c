@@ -311,7 +311,11 @@ tls_document_new_update(const struct tls_config *config, uint8_t **buf,
     size_t *len, struct tls_error *error)
 {
 	struct document doc = { 0 };
+	struct tlsp_alpn alpn = { 0 };
 
+	alpn.protocols.data = config->alpn;
+	alpn.protocols.len = config->alpn_len;
+	add(&doc, TLSP_ALPN, &alpn);
 	add_live(&doc, config);
 	return finish(&doc, buf, len, error);
 }

@@ -71,6 +71,8 @@
 	    F(staple, u32, pair) F(staple, bytes, response))		       \
 	M(TICKET_KEY, ticket_key, 0x000d, library, document, 0, 0,	       \
 	    F(ticket_key, u32, revision) F(ticket_key, bytes, key))	       \
+	M(ALPN, alpn, 0x004b, library, document, 0, 0,			       \
+	    F(alpn, bytes, protocols))					       \
 	M(START, start, 0x0007, library, config, 2, 6,			       \
 	    F(start, u8, verify) F(start, str, servername)		       \
 	    F(start, u64, context))					       \

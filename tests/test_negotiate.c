@@ -908,6 +908,79 @@ alpn(void **state)
 	h_case = NULL;
 }
 
+/* A handshake with the server; what both say about the protocol. */
+static void
+alpn_is(struct tls *server, const char *want)
+{
+	struct tls_config *client = h_client_config();
+	struct tls *cctx, *sctx;
+	int cfd, sfd, crv, srv;
+
+	CHECK_CONFIG(client, tls_config_set_alpn(client, "h2,http/1.1"));
+	h_tcp_pair(&cfd, &sfd);
+	h_nonblock(cfd, 1);
+	h_nonblock(sfd, 1);
+	cctx = h_client(client);
+	CHECK_TLS(cctx, tls_connect_socket(cctx, cfd, "localhost"));
+	CHECK_TLS(server, tls_accept_socket(server, &sctx, sfd));
+	do {
+		crv = tls_handshake(cctx);
+		srv = tls_handshake(sctx);
+	} while (crv < -1 && srv < -1);
+	while (crv < -1)
+		crv = tls_handshake(cctx);
+	while (srv < -1)
+		srv = tls_handshake(sctx);
+	if (want != NULL && *want == '\0') {
+		CHECK_INT(srv, -1);
+	} else {
+		CHECK_TLS(cctx, crv);
+		CHECK_TLS(sctx, srv);
+		CHECK_STR(tls_conn_alpn_selected(cctx), want);
+		CHECK_STR(tls_conn_alpn_selected(sctx), want);
+	}
+	tls_free(cctx);
+	tls_free(sctx);
+	close(cfd);
+	close(sfd);
+	tls_config_free(client);
+}
+
+/* A server that runs, and whose configuration changes. */
+static void
+live_alpn(void **state)
+{
+	struct tls_config *config = h_server_config("ecdsa");
+	struct tls *server;
+
+	(void)state;
+	CHECK_CONFIG(config, tls_config_set_alpn(config, "h2"));
+	server = h_server(config);
+	alpn_is(server, "h2");
+	CHECK_CONFIG(config, tls_config_set_alpn(config, "http/1.1"));
+	alpn_is(server, "http/1.1");
+	CHECK_CONFIG(config, tls_config_set_alpn(config, "other"));
+	if (h_proxy) /* LibreTLS goes on without one */
+		alpn_is(server, "");
+	/* An error takes away what there was. */
+	CHECK_INT(tls_config_set_alpn(config, "h2,,http/1.1"), -1);
+	alpn_is(server, NULL);
+	CHECK_CONFIG(config, tls_config_set_alpn(config, "h2"));
+	alpn_is(server, "h2");
+	tls_free(server);
+	tls_config_free(config);
+
+	/* Who had none has none, until it is configured again. */
+	config = h_server_config("ecdsa");
+	server = h_server(config);
+	CHECK_CONFIG(config, tls_config_set_alpn(config, "h2"));
+	alpn_is(server, NULL);
+	CHECK_TLS(server, tls_configure(server, config));
+	alpn_is(server, "h2");
+	tls_free(server);
+	tls_config_free(config);
+}
+
 static const struct CMUnitTest tests[] = {
 	cmocka_unit_test(cipher_suites),
 	cmocka_unit_test(preference),
@@ -918,6 +991,7 @@ static const struct CMUnitTest tests[] = {
 	cmocka_unit_test(curve_errors),
 	cmocka_unit_test(openssl_groups),
 	cmocka_unit_test(alpn),
+	cmocka_unit_test(live_alpn),
 };
 
 static const struct h_peer peers[] = { { NULL, NULL } };

@@ -46,7 +46,8 @@ type Config struct {
 	ca           *verify.CA
 	releases     []func()
 	crls         *verify.CRLs
-	alpn         []string
+	alpn         atomic.Pointer[[]string]
+	hasALPN      bool // from the start
 	certificates []certificate
 	appKeys      map[*x509.Certificate]string // leaf to hash
 	tickets      *session.Tickets             // nil without sessions
@@ -96,10 +97,12 @@ func New(s *wire.Settings, pairs []*wire.Keypair, live *wire.Live, shared Shared
 	case wire.ClientCertOptional:
 		c.clientAuth = tls.RequestClientCert
 	}
-	var err error
-	if c.alpn, err = parseALPN(s.ALPN); err != nil {
+	alpn, err := parseALPN(s.ALPN)
+	if err != nil {
 		return nil, err
 	}
+	c.alpn.Store(&alpn)
+	c.hasALPN = len(alpn) > 0
 	if err := c.addPairs(pairs, signer); err != nil {
 		return nil, err
 	}
@@ -197,6 +200,13 @@ func (c *Config) Update(live *wire.Live) error {
 	if err := live.Check(c.pairs); err != nil {
 		return err
 	}
+	var alpn []string
+	if live.ALPN != nil {
+		var err error
+		if alpn, err = parseALPN(live.ALPN.Protocols); err != nil {
+			return err
+		}
+	}
 	staples := make(map[uint32][]byte)
 	for _, s := range live.Staples {
 		staples[s.Pair] = bytes.Clone(s.Response)
@@ -217,6 +227,13 @@ func (c *Config) Update(live *wire.Live) error {
 		c.keys = keys
 	}
 	c.live.Store(&certificates)
+	// As in libtls, a server that had none when it was configured stays so.
+	if live.ALPN != nil && c.hasALPN {
+		c.alpn.Store(&alpn)
+		c.mu.Lock()
+		clear(c.servers)
+		c.mu.Unlock()
+	}
 	return nil
 }
 
@@ -317,7 +334,7 @@ func (c *Config) base() *tls.Config {
 	return &tls.Config{
 		MinVersion:       c.minVersion,
 		MaxVersion:       c.maxVersion,
-		NextProtos:       c.alpn,
+		NextProtos:       *c.alpn.Load(),
 		CipherSuites:     c.ciphers,
 		CurvePreferences: c.groups,
 		// libtls has no sessions unless they are asked for.
@@ -403,7 +420,8 @@ func (c *Config) adapt(t *tls.Config, hello *tls.ClientHelloInfo,
 	tls12 := c.maxVersion == tls.VersionTLS12 || !slices.Contains(hello.SupportedVersions, tls.VersionTLS13)
 	// crypto/tls lets a client that only knows http/1.1 into a server that
 	// only knows h2.
-	refuse := len(c.alpn) > 0 && len(hello.SupportedProtos) > 0 && !overlap(c.alpn, hello.SupportedProtos)
+	alpn := t.NextProtos
+	refuse := len(alpn) > 0 && len(hello.SupportedProtos) > 0 && !overlap(alpn, hello.SupportedProtos)
 	if !tls12 && !refuse {
 		return nil, nil
 	}

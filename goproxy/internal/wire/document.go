@@ -11,6 +11,7 @@ import (
 type Live struct {
 	Staples    []*Staple
 	TicketKeys []*TicketKey
+	ALPN       *ALPN // only in an update
 }
 
 // DecodeDocument decodes the document of a configuration: settings, then key
@@ -102,6 +103,11 @@ func (d *document) add(m Message) error {
 			return errors.New("wire: KEYPAIR after STAPLE or TICKET_KEY")
 		}
 		d.pairs = append(d.pairs, m)
+	case *ALPN:
+		if d.settings != nil || d.live.ALPN != nil {
+			return errors.New("wire: ALPN does not belong here")
+		}
+		d.live.ALPN = m
 	case *Staple:
 		if d.stapled[m.Pair] {
 			return fmt.Errorf("wire: two STAPLE for pair %d", m.Pair)

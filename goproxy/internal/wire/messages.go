@@ -139,6 +139,15 @@ func (m *Keypair) fields(c coder) {
 	c.bytes("certificate", &m.Certificate)
 }
 
+type ALPN struct {
+	Protocols []byte
+}
+
+func (*ALPN) number() uint16 { return 0x004b }
+func (m *ALPN) fields(c coder) {
+	c.bytes("protocols", &m.Protocols)
+}
+
 type Start struct {
 	Verify     uint8
 	Servername string

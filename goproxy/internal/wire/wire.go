@@ -137,6 +137,7 @@ var table = []row{
 	{0x0006, "KEYPAIR", "library", "document", 0, 0, "slot:u32 certificate:bytes", func() Message { return new(Keypair) }},
 	{0x000c, "STAPLE", "library", "document", 0, 0, "pair:u32 response:bytes", func() Message { return new(Staple) }},
 	{0x000d, "TICKET_KEY", "library", "document", 0, 0, "revision:u32 key:bytes", func() Message { return new(TicketKey) }},
+	{0x004b, "ALPN", "library", "document", 0, 0, "protocols:bytes", func() Message { return new(ALPN) }},
 	{0x0007, "START", "library", "config", 2, 6, "verify:u8 servername:str context:u64", func() Message { return new(Start) }},
 	{0x000e, "UPDATE", "library", "config", 1, 1, "-", func() Message { return new(Update) }},
 	{0x000f, "OCSP", "library", "config", 2, 2, "connection:u64", func() Message { return new(OCSP) }},

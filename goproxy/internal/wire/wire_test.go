@@ -376,6 +376,8 @@ func TestUpdate(t *testing.T) {
 		{"pair", frame(t, &Keypair{}), false},
 		{"two staples", slices.Concat(staple, staple), false},
 		{"two keys", slices.Concat(key, key), false},
+		{"protocols", slices.Concat(key, frame(t, &ALPN{}), staple), true},
+		{"protocols twice", slices.Concat(frame(t, &ALPN{}), frame(t, &ALPN{})), false},
 		{"other message", frame(t, &Start{}), false},
 		{"cut off", key[:len(key)-1], false},
 	} {
