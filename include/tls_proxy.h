@@ -13,6 +13,9 @@
 extern "C" {
 #endif
 
+struct tls;
+struct tls_config;
+
 /*
  * The version of this library, such as "0.1.0"; static. A program that runs
  * with any libtls can look the symbol up with dlsym(3) to learn which it has.
@@ -122,6 +125,36 @@ int tls_request_answer_keypair(struct tls_request *_request, int _cert_fd,
 const char *tls_request_error(const struct tls_request *_request);
 /* Refuses a request that was not answered. */
 void tls_request_free(struct tls_request *_request);
+
+/*
+ * Who reads and writes a connection's records where the application gives
+ * descriptors. With TLS_TRANSPORT_PROXY goproxy does, and the descriptor's
+ * number becomes a channel for plaintext. With TLS_TRANSPORT_APP the library
+ * does, within the calls of tls.h, and the descriptor stays what it is.
+ *
+ * For connections that start later; returns 0, or -1 for another value. What
+ * is set here goes before LIBTLS_PROXY_TRANSPORT in the environment.
+ */
+#define TLS_TRANSPORT_PROXY 1
+#define TLS_TRANSPORT_APP   2
+
+int tls_config_set_transport(struct tls_config *_config, int _transport);
+
+/*
+ * For event loops, on a connection over callbacks or with TLS_TRANSPORT_APP:
+ * whether calls return TLS_WANT_POLLIN instead of waiting until goproxy has
+ * done its part, which they do otherwise. A handshake that has requests
+ * never waits. Returns 0, or -1 for any other context.
+ */
+int tls_engine_set_nonblock(struct tls *_ctx, int _nonblock);
+
+/*
+ * What the last call's TLS_WANT_POLLIN means: a descriptor that gets readable
+ * when goproxy has done its part, to be polled and not to be read, or -1 for
+ * the network. It has the same number as long as the connection lives, and is
+ * the library's.
+ */
+int tls_engine_fd(struct tls *_ctx);
 
 #ifdef __cplusplus
 }

@@ -137,6 +137,29 @@ tlsp_channel_pair(int type, int fds[2])
 	return socketpair(AF_UNIX, type | SOCK_CLOEXEC, 0, fds);
 }
 
+/* Sends once, as soon as it goes, whatever O_NONBLOCK says. */
+static ssize_t
+send_when_ready(int fd, const struct msghdr *msg, tlsp_deadline deadline)
+{
+	ssize_t n;
+	int ready;
+
+	while ((n = sendmsg(fd, msg, MSG_NOSIGNAL | MSG_DONTWAIT)) == -1) {
+		if (errno == EINTR)
+			continue;
+		if (errno != EAGAIN && errno != EWOULDBLOCK)
+			return -1;
+		ready = tlsp_wait(fd, POLLOUT, deadline);
+		if (ready == -1)
+			return -1;
+		if (ready == 0) {
+			errno = ETIMEDOUT;
+			return -1;
+		}
+	}
+	return n;
+}
+
 int
 tlsp_channel_send(int fd, const void *buf, size_t len, const int *fds,
     size_t nfds, tlsp_deadline deadline)
@@ -146,7 +169,6 @@ tlsp_channel_send(int fd, const void *buf, size_t len, const int *fds,
 	struct msghdr msg = { .msg_iov = &iov, .msg_iovlen = 1 };
 	struct cmsghdr *cmsg;
 	ssize_t n;
-	int ready;
 
 	if (nfds > TLSP_WIRE_FDS_MAX) {
 		errno = EINVAL;
@@ -162,22 +184,37 @@ tlsp_channel_send(int fd, const void *buf, size_t len, const int *fds,
 		cmsg->cmsg_len = CMSG_LEN(sizeof(int) * nfds);
 		memcpy(CMSG_DATA(cmsg), fds, sizeof(int) * nfds);
 	}
-	while ((n = sendmsg(fd, &msg, MSG_NOSIGNAL | MSG_DONTWAIT)) == -1) {
-		if (errno == EINTR)
-			continue;
-		if (errno != EAGAIN && errno != EWOULDBLOCK)
-			return -1;
-		ready = tlsp_wait(fd, POLLOUT, deadline);
-		if (ready == -1)
-			return -1;
-		if (ready == 0) {
-			errno = ETIMEDOUT;
-			return -1;
-		}
-	}
+	if ((n = send_when_ready(fd, &msg, deadline)) == -1)
+		return -1;
 	if ((size_t)n != len) {
 		errno = EPROTO;
 		return -1;
+	}
+	return 0;
+}
+
+int
+tlsp_channel_send_parts(int fd, struct iovec *iov, size_t niov,
+    tlsp_deadline deadline)
+{
+	struct msghdr msg = { .msg_iov = iov, .msg_iovlen = niov };
+	size_t sent, part;
+	ssize_t n;
+
+	while (msg.msg_iovlen > 0) {
+		if ((n = send_when_ready(fd, &msg, deadline)) == -1)
+			return -1;
+		for (sent = (size_t)n; msg.msg_iovlen > 0; sent -= part) {
+			part = msg.msg_iov->iov_len;
+			if (sent < part) {
+				msg.msg_iov->iov_base =
+				    (uint8_t *)msg.msg_iov->iov_base + sent;
+				msg.msg_iov->iov_len -= sent;
+				break;
+			}
+			msg.msg_iov++;
+			msg.msg_iovlen--;
+		}
 	}
 	return 0;
 }

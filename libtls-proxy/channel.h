@@ -10,6 +10,7 @@
 #define TLSP_CHANNEL_H
 
 #include <sys/types.h>
+#include <sys/uio.h>
 
 #include <stddef.h>
 #include <stdint.h>
@@ -67,6 +68,13 @@ int tlsp_channel_pair(int type, int fds[2]);
  */
 int tlsp_channel_send(int fd, const void *buf, size_t len, const int *fds,
     size_t nfds, tlsp_deadline deadline);
+
+/*
+ * Sends all of the parts on a stream, as tlsp_channel_send() without
+ * descriptors. It uses iov up.
+ */
+int tlsp_channel_send_parts(int fd, struct iovec *iov, size_t niov,
+    tlsp_deadline deadline);
 
 /*
  * Receives once, as recvmsg(2) with flags. *nfds is the room in fds before

@@ -16,14 +16,8 @@
 #include "platform.h"
 #include "tls_internal.h"
 
-/*
- * How long goproxy may take to answer before it counts as stopped. Committing
- * thousands of key pairs takes seconds.
- */
-#define ANSWER_TIMEOUT_MS 5000
+/* Committing thousands of key pairs takes seconds. */
 #define COMMIT_TIMEOUT_MS 30000
-/* How long a full channel may stay full. */
-#define SEND_TIMEOUT_MS 1000
 
 struct tlsp_config_channel {
 	struct tlsp_handle handle;
@@ -191,7 +185,7 @@ send_message(int fd, unsigned int number, const void *message, const int *fds,
 		return -1;
 	}
 	rv = tlsp_channel_send(fd, buf, len, fds, nfds,
-	    tlsp_deadline_in(SEND_TIMEOUT_MS));
+	    tlsp_deadline_in(TLSP_SEND_TIMEOUT));
 	tls_wipe(buf, len); /* it may have been a password */
 	return rv;
 }
@@ -200,7 +194,7 @@ static void
 set_answer_error(struct tls_error *error)
 {
 	if (errno == ETIMEDOUT)
-		tls_error_set(error, 0, 0, "goproxy does not answer");
+		tls_error_set(error, 0, 0, TLSP_NO_ANSWER);
 	else if (errno == EPIPE || errno == ECONNRESET || errno == EBADF)
 		tls_error_set(error, 0, 0, "goproxy has ended unexpectedly");
 	else
@@ -300,7 +294,8 @@ hello(struct tlsp_handle *draft, struct tls_error *error)
 	if (rv == 0) {
 		tlsp_fd_close(&pair[1]);
 		rv = tlsp_channel_reply(pair[0], TLSP_HELLO_REPLY, &reply, buf,
-		    sizeof(buf), &version, tlsp_deadline_in(ANSWER_TIMEOUT_MS));
+		    sizeof(buf), &version,
+		    tlsp_deadline_in(TLSP_ANSWER_TIMEOUT));
 	}
 	if (rv == 0) {
 		tlsp_handle_set(draft, tlsp_fd_move_high(pair[0]));
@@ -350,7 +345,7 @@ tlsp_draft_add_key(const struct tlsp_handle *draft, int key_fd, uint32_t *slot,
 	uint8_t buf[TLSP_REPLY_MAX];
 
 	if (request(tlsp_handle_fd(draft), TLSP_ADD_KEY, &add_key, &key_fd, 1,
-		&reply, buf, sizeof(buf), ANSWER_TIMEOUT_MS) == -1) {
+		&reply, buf, sizeof(buf), TLSP_ANSWER_TIMEOUT) == -1) {
 		set_answer_error(error);
 		return -1;
 	}
@@ -370,7 +365,7 @@ tlsp_draft_check_cert(const struct tlsp_handle *draft, int cert_fd,
 
 	if (request(tlsp_handle_fd(draft), TLSP_CHECK_CERT, &check_cert,
 		&cert_fd, 1, &reply, buf, sizeof(buf),
-		ANSWER_TIMEOUT_MS) == -1) {
+		TLSP_ANSWER_TIMEOUT) == -1) {
 		set_answer_error(error);
 		return -1;
 	}
@@ -393,7 +388,7 @@ tlsp_draft_decrypt_key(const struct tlsp_handle *draft, int key_fd,
 	}
 	if (request(tlsp_handle_fd(draft), TLSP_DECRYPT_KEY, &decrypt_key,
 		&key_fd, 1, &reply, buf, TLSP_WIRE_MESSAGE_MAX,
-		ANSWER_TIMEOUT_MS) == -1) {
+		TLSP_ANSWER_TIMEOUT) == -1) {
 		set_answer_error(error);
 		goto err;
 	}
@@ -418,7 +413,7 @@ tlsp_draft_add_signer(const struct tlsp_handle *draft, int cert_fd, int key_fd,
 	uint8_t buf[TLSP_REPLY_MAX];
 
 	if (request(tlsp_handle_fd(draft), TLSP_ADD_SIGNER, &add_signer, fds, 2,
-		&reply, buf, sizeof(buf), ANSWER_TIMEOUT_MS) == -1) {
+		&reply, buf, sizeof(buf), TLSP_ANSWER_TIMEOUT) == -1) {
 		set_answer_error(error);
 		return -1;
 	}
@@ -442,7 +437,7 @@ tlsp_draft_sign_raw(const struct tlsp_handle *draft,
 	uint8_t buf[TLSP_REPLY_MAX];
 
 	if (request(tlsp_handle_fd(draft), TLSP_SIGN_RAW, sign_raw, NULL, 0,
-		&reply, buf, sizeof(buf), ANSWER_TIMEOUT_MS) == -1) {
+		&reply, buf, sizeof(buf), TLSP_ANSWER_TIMEOUT) == -1) {
 		set_answer_error(error);
 		return -1;
 	}
@@ -468,7 +463,7 @@ tlsp_draft_attach_key(const struct tlsp_handle *draft, uint32_t config,
 	uint8_t buf[TLSP_REPLY_MAX];
 
 	if (request(tlsp_handle_fd(draft), TLSP_ATTACH_KEY, &attach_key, fds, 2,
-		&reply, buf, sizeof(buf), ANSWER_TIMEOUT_MS) == -1) {
+		&reply, buf, sizeof(buf), TLSP_ANSWER_TIMEOUT) == -1) {
 		set_answer_error(error);
 		return -1;
 	}
@@ -608,11 +603,11 @@ tlsp_config_channel_alive(const struct tlsp_config_channel *channel)
 
 int
 tlsp_connection_start(const struct tlsp_config_channel *channel,
-    const struct tlsp_start *start_message, const int *fds, size_t nfds,
+    unsigned int number, const void *message, const int *fds, size_t nfds,
     struct tls_error *error)
 {
-	if (send_message(tlsp_handle_fd(&channel->handle), TLSP_START,
-		start_message, fds, nfds) == -1) {
+	if (send_message(tlsp_handle_fd(&channel->handle), number, message, fds,
+		nfds) == -1) {
 		set_answer_error(error);
 		return -1;
 	}
@@ -658,7 +653,7 @@ tlsp_connection_ocsp(const struct tlsp_config_channel *channel,
 		return -1;
 	}
 	rv = request(tlsp_handle_fd(&channel->handle), TLSP_OCSP, &ocsp, &fd, 1,
-	    reply, buf, TLSP_REPLY_MAX, ANSWER_TIMEOUT_MS);
+	    reply, buf, TLSP_REPLY_MAX, TLSP_ANSWER_TIMEOUT);
 	if (rv == -1)
 		set_answer_error(error);
 	tlsp_fd_close(&fd);

@@ -15,6 +15,15 @@
 
 struct tls_error;
 
+/*
+ * How long goproxy may take to answer before it counts as stopped, and how long
+ * a full channel may stay full, in milliseconds.
+ */
+#define TLSP_ANSWER_TIMEOUT 5000
+#define TLSP_SEND_TIMEOUT   1000
+
+/* What such a goproxy's calls fail with. */
+#define TLSP_NO_ANSWER "goproxy does not answer"
 /* The cause of failures on the connections that a worker took with it. */
 #define TLSP_WORKER_ENDED "goproxy's worker has ended unexpectedly"
 
@@ -72,11 +81,11 @@ int tlsp_config_channel_update(const struct tlsp_config_channel *channel,
 int tlsp_memory_fd(const void *buf, size_t len);
 
 /*
- * Starts a connection; fds are START's. On success goproxy has copies of them;
- * the caller still owns his.
+ * Starts a connection with START or ENGINE, and the message's descriptors. On
+ * success goproxy has copies of them; the caller still owns his.
  */
 int tlsp_connection_start(const struct tlsp_config_channel *channel,
-    const struct tlsp_start *start, const int *fds, size_t nfds,
+    unsigned int number, const void *message, const int *fds, size_t nfds,
     struct tls_error *error);
 
 /*

@@ -159,12 +159,12 @@ frame_clear(struct tls *ctx)
 	ctx->frame_nfds = 0;
 }
 
-/* Forgets the connection; its descriptors are the application's. */
-static void
-connection_clear(struct tls *ctx)
+void
+tls_connection_clear(struct tls *ctx)
 {
 	frame_clear(ctx);
 	tls_requests_part(ctx);
+	tls_engine_free(ctx);
 	tlsp_handle_close(&ctx->rest);
 	tls_conninfo_free(ctx->conninfo);
 	ctx->conninfo = NULL;
@@ -181,7 +181,9 @@ connection_clear(struct tls *ctx)
 void
 tls_reset(struct tls *ctx)
 {
-	connection_clear(ctx);
+	if (tls_engine_defer(ctx, TLS_DEFERRED_RESET))
+		return;
+	tls_connection_clear(ctx);
 	tls_requests_leave(ctx);
 	forget_config(ctx);
 	free(ctx->servername);
@@ -192,7 +194,7 @@ tls_reset(struct tls *ctx)
 void
 tls_free(struct tls *ctx)
 {
-	if (ctx == NULL)
+	if (ctx == NULL || tls_engine_defer(ctx, TLS_DEFERRED_FREE))
 		return;
 	tls_reset(ctx);
 	free(ctx);
@@ -245,26 +247,29 @@ replace(int fd, int number)
 }
 
 int
-tls_start(struct tls *ctx, struct tls *base, int fd_read, int fd_write)
+tls_session_fd(struct tls *ctx, int *session_fd)
+{
+	struct stat sb;
+
+	*session_fd =
+	    (ctx->flags & TLS_CLIENT) != 0 ? ctx->config->session_fd : -1;
+	return *session_fd == -1
+		   ? 0
+		   : tls_config_check_session_fd(*session_fd, &sb, &ctx->error);
+}
+
+/* Hands the descriptors over to goproxy. */
+static int
+start_proxy(struct tls *ctx, int fd_read, int fd_write)
 {
 	struct tlsp_start start = { 0 };
 	int in[2] = { -1, -1 }, out[2] = { -1, -1 };
 	int fds[6], rv = -1;
 	size_t nfds = 0;
 	int one = fd_read == fd_write;
-	int session_fd = -1, requests_fd = -1;
-	struct stat sb;
+	int session_fd, requests_fd;
 
-	connection_clear(ctx);
-	if (fcntl(fd_read, F_GETFD) == -1 || fcntl(fd_write, F_GETFD) == -1) {
-		tls_set_error(ctx, TLS_ERROR_UNKNOWN,
-		    "invalid file descriptors");
-		return -1;
-	}
-	if ((ctx->flags & TLS_CLIENT) != 0)
-		session_fd = ctx->config->session_fd;
-	if (session_fd != -1 &&
-	    tls_config_check_session_fd(session_fd, &sb, &ctx->error) == -1)
+	if (tls_session_fd(ctx, &session_fd) == -1)
 		return -1;
 	if (tlsp_channel_pair(SOCK_STREAM, in) == -1 ||
 	    (!one && tlsp_channel_pair(SOCK_STREAM, out) == -1)) {
@@ -283,19 +288,15 @@ tls_start(struct tls *ctx, struct tls *base, int fd_read, int fd_write)
 		fds[nfds++] = out[1];
 	if (session_fd != -1)
 		fds[nfds++] = session_fd;
-	if (tlsp_config_channel_asks(ctx->channel)) {
-		if ((requests_fd = tls_requests_join(ctx, base)) == -1) {
-			tls_set_error(ctx, TLS_ERROR_UNKNOWN,
-			    "failed to create a request channel");
-			goto err;
-		}
+	if (tls_requests_join(ctx, &requests_fd) == -1)
+		goto err;
+	if (requests_fd != -1)
 		fds[nfds++] = requests_fd;
-		start.context = ctx->request_context;
-	}
 
+	start.context = ctx->request_context;
 	start.verify = tls_config_verify_flags(ctx->config);
 	start.servername = tlsp_string(ctx->servername);
-	if (tlsp_connection_start(ctx->channel, &start, fds, nfds,
+	if (tlsp_connection_start(ctx->channel, TLSP_START, &start, fds, nfds,
 		&ctx->error) == -1)
 		goto err;
 	if (replace(in[0], fd_read) == -1 ||
@@ -306,7 +307,6 @@ tls_start(struct tls *ctx, struct tls *base, int fd_read, int fd_write)
 	}
 	tlsp_handle_note(&ctx->fd_in, fd_read);
 	tlsp_handle_note(&ctx->fd_out, fd_write);
-	ctx->state |= TLS_CONNECTED;
 	rv = 0;
 
 err:
@@ -314,6 +314,27 @@ err:
 	tlsp_fd_close(&in[1]);
 	tlsp_fd_close(&out[0]);
 	tlsp_fd_close(&out[1]);
+	return rv;
+}
+
+int
+tls_start(struct tls *ctx, int fd_read, int fd_write)
+{
+	int transport, rv;
+
+	tls_connection_clear(ctx);
+	if (fcntl(fd_read, F_GETFD) == -1 || fcntl(fd_write, F_GETFD) == -1) {
+		tls_set_error(ctx, TLS_ERROR_UNKNOWN,
+		    "invalid file descriptors");
+		return -1;
+	}
+	if ((transport = tls_transport(ctx)) == -1)
+		return -1;
+	rv = transport == TLS_TRANSPORT_APP
+		 ? tls_transport_start(ctx, fd_read, fd_write)
+		 : start_proxy(ctx, fd_read, fd_write);
+	if (rv == 0)
+		ctx->state |= TLS_CONNECTED;
 	return rv;
 }
 
@@ -383,8 +404,8 @@ ask_ending(struct tls *ctx, int fd, struct tls_error *error)
 	    gone ? STATUS_LIMIT_GONE_MS : STATUS_LIMIT_MS, error);
 }
 
-static int
-set_failure(struct tls *ctx, const char *operation, const char *failure)
+int
+tls_set_failure(struct tls *ctx, const char *operation, const char *failure)
 {
 	tls_set_errorx(ctx, TLS_ERROR_UNKNOWN, "%s failed: %s", operation,
 	    failure == NULL ? "out of memory" : failure);
@@ -409,7 +430,7 @@ read_ended(struct tls *ctx, int fd)
 	case TLSP_ENDING_UNKNOWN:
 		ctx->state |= TLS_READ_FAILED;
 		ctx->failure = error.msg; /* which is ours now */
-		return set_failure(ctx, "read", ctx->failure);
+		return tls_set_failure(ctx, "read", ctx->failure);
 	}
 	tls_error_clear(&error);
 	return 0;
@@ -428,11 +449,19 @@ send_failed(struct tls *ctx, const char *operation, int fd)
 	if (saved == EPIPE || saved == ECONNRESET)
 		(void)ask_ending(ctx, fd, &error);
 	if (error.msg != NULL)
-		set_failure(ctx, operation, error.msg);
+		tls_set_failure(ctx, operation, error.msg);
 	else
 		tls_error_set(&ctx->error, TLS_ERROR_UNKNOWN, saved,
 		    "%s failed", operation);
 	tls_error_clear(&error);
+	return -1;
+}
+
+static int
+set_malformed(struct tls *ctx)
+{
+	tls_set_errorx(ctx, TLS_ERROR_UNKNOWN,
+	    "handshake failed: malformed message from goproxy");
 	return -1;
 }
 
@@ -451,7 +480,7 @@ frame_read(struct tls *ctx)
 		if (ctx->frame_len >= 4) {
 			wanted = tlsp_get_u32(ctx->frame);
 			if (wanted > TLSP_WIRE_FRAME_MAX)
-				goto malformed;
+				return set_malformed(ctx);
 			wanted += 4;
 		}
 		if (ctx->frame_len == wanted)
@@ -471,7 +500,7 @@ frame_read(struct tls *ctx)
 		    ctx->frame + ctx->frame_len, wanted - ctx->frame_len,
 		    ctx->frame_fds + ctx->frame_nfds, &nfds, 0);
 		if (n == -1 && errno == EPROTO)
-			goto malformed;
+			return set_malformed(ctx);
 		if (n == -1 && errno == EINTR)
 			return TLS_WANT_POLLIN;
 		if (n == -1 && would_block(errno)) {
@@ -493,10 +522,22 @@ frame_read(struct tls *ctx)
 		ctx->frame_len += (size_t)n;
 		ctx->frame_nfds += nfds;
 	}
+}
 
-malformed:
-	tls_set_errorx(ctx, TLS_ERROR_UNKNOWN,
-	    "handshake failed: malformed message from goproxy");
+static int
+established(struct tls *ctx, const struct tlsp_established *facts)
+{
+	if ((ctx->conninfo = tls_conninfo_new(facts)) == NULL)
+		goto err;
+	/* A client knows its peer by the name that it asked for. */
+	if (ctx->servername != NULL &&
+	    tls_set_string(&ctx->conninfo->servername, ctx->servername) == -1)
+		goto err;
+	ctx->connection = facts->connection;
+	return 0;
+
+err:
+	tls_set_errorx(ctx, TLS_ERROR_OUT_OF_MEMORY, "out of memory");
 	return -1;
 }
 
@@ -509,7 +550,7 @@ sign_callback(struct tls *ctx, const struct tlsp_sign_callback *question)
 	uint8_t *signature = NULL, *frame = NULL;
 	size_t len = 0, frame_len;
 	char *hash;
-	int rv = -1;
+	int fd, rv = -1;
 
 	hash = strndup(question->hash.data, question->hash.len);
 	if (hash == NULL) {
@@ -533,8 +574,9 @@ sign_callback(struct tls *ctx, const struct tlsp_sign_callback *question)
 	tlsp_put_u32(frame, (uint32_t)frame_len);
 	tlsp_wire_encode(frame + 4, frame_len, TLSP_SIGN_CALLBACK_REPLY,
 	    &reply);
+	fd = ctx->engine != NULL ? tls_engine_channel(ctx) : ctx->fd_in.fd;
 	/* The worker has read all that was sent before: there is room. */
-	rv = tlsp_channel_send(ctx->fd_in.fd, frame, 4 + frame_len, NULL, 0,
+	rv = tlsp_channel_send(fd, frame, 4 + frame_len, NULL, 0,
 	    tlsp_deadline_in(0));
 	if (rv == -1)
 		tls_set_error(ctx, TLS_ERROR_UNKNOWN, "handshake failed");
@@ -546,53 +588,50 @@ err:
 	return rv;
 }
 
-/*
- * Acts on the complete frame. Returns 0 when the handshake is done, 1 when
- * there is more to come.
- */
 static int
-frame_done(struct tls *ctx)
+failed(struct tls *ctx, const struct tlsp_failed *message)
 {
-	struct tlsp_sign_callback question;
-	struct tlsp_established established;
-	struct tlsp_failed failure;
-	const uint8_t *message = ctx->frame + 4;
-	const size_t len = ctx->frame_len - 4;
-
-	if (tlsp_wire_decode(message, len, ctx->frame_nfds, TLSP_ESTABLISHED,
-		&established) == 0) {
-		ctx->conninfo = tls_conninfo_new(&established);
-		if (ctx->conninfo == NULL) {
-			tls_set_errorx(ctx, TLS_ERROR_OUT_OF_MEMORY,
-			    "out of memory");
-			return -1;
-		}
-		/* A client knows its peer by the name that it asked for. */
-		if (ctx->servername != NULL &&
-		    tls_set_string(&ctx->conninfo->servername,
-			ctx->servername) == -1) {
-			tls_set_errorx(ctx, TLS_ERROR_OUT_OF_MEMORY,
-			    "out of memory");
-			return -1;
-		}
-		ctx->connection = established.connection;
-		ctx->state |= TLS_HANDSHAKE_COMPLETE;
-		return 0;
-	}
-	if (tlsp_wire_decode(message, len, ctx->frame_nfds, TLSP_SIGN_CALLBACK,
-		&question) == 0)
-		return sign_callback(ctx, &question) == -1 ? -1 : 1;
-	if (tlsp_wire_decode(message, len, ctx->frame_nfds, TLSP_FAILED,
-		&failure) == 0) {
-		tls_set_errorx(ctx, TLS_ERROR_UNKNOWN, "%.*s",
-		    (int)failure.error.len, (const char *)failure.error.data);
-		restore_network(ctx, ctx->frame_fds, ctx->frame_nfds);
-		ctx->frame_nfds = 0;
-		return -1;
-	}
-	tls_set_errorx(ctx, TLS_ERROR_UNKNOWN,
-	    "handshake failed: malformed message from goproxy");
+	/* The network's descriptors come back, if goproxy had them. */
+	if ((ctx->frame_nfds > 0) != (ctx->engine == NULL))
+		return set_malformed(ctx);
+	tls_set_errorx(ctx, TLS_ERROR_UNKNOWN, "%.*s", (int)message->error.len,
+	    (const char *)message->error.data);
+	restore_network(ctx, ctx->frame_fds, ctx->frame_nfds);
+	ctx->frame_nfds = 0;
 	return -1;
+}
+
+int
+tls_frame(struct tls *ctx, const uint8_t *message, size_t len)
+{
+	union {
+		struct tlsp_established established;
+		struct tlsp_sign_callback sign_callback;
+		struct tlsp_failed failed;
+	} m;
+	unsigned int version, number;
+
+	if (tlsp_wire_header(message, len, &version, &number) == -1)
+		return set_malformed(ctx);
+	switch (number) {
+	case TLSP_ESTABLISHED:
+		if (tlsp_wire_decode(message, len, ctx->frame_nfds, number,
+			&m.established) == 0)
+			return established(ctx, &m.established);
+		break;
+	case TLSP_SIGN_CALLBACK:
+		if (tlsp_wire_decode(message, len, ctx->frame_nfds, number,
+			&m.sign_callback) == 0)
+			return sign_callback(ctx, &m.sign_callback) == -1 ? -1
+									  : 1;
+		break;
+	case TLSP_FAILED:
+		if (tlsp_wire_decode(message, len, ctx->frame_nfds, number,
+			&m.failed) == 0)
+			return failed(ctx, &m.failed);
+		break;
+	}
+	return set_malformed(ctx);
 }
 
 static int
@@ -616,10 +655,16 @@ handshake(struct tls *ctx)
 	}
 	if ((ctx->state & TLS_HANDSHAKE_FAILED) != 0)
 		return -1; /* with the error that is still there */
-	do {
-		if ((rv = frame_read(ctx)) == 0 && (rv = frame_done(ctx)) == 1)
+	if (ctx->engine != NULL)
+		rv = tls_engine_handshake(ctx);
+	else {
+		while ((rv = frame_read(ctx)) == 0 &&
+		       (rv = tls_frame(ctx, ctx->frame + 4,
+			    ctx->frame_len - 4)) == 1)
 			frame_clear(ctx);
-	} while (rv == 1);
+	}
+	if (rv == 0)
+		ctx->state |= TLS_HANDSHAKE_COMPLETE;
 	if (rv == -1)
 		ctx->state |= TLS_HANDSHAKE_FAILED;
 	if (rv == 0 || rv == -1)
@@ -627,12 +672,27 @@ handshake(struct tls *ctx)
 	return rv;
 }
 
-/* The error of a failed handshake is the one that every later call gives. */
-static void
-clear_error(struct tls *ctx)
+/*
+ * Begins one of the calls that read and write. Fails where it is made by a
+ * callback of the same connection.
+ */
+static int
+enter(struct tls *ctx)
 {
+	/* A failed handshake's error is the one that every later call gives. */
 	if ((ctx->state & TLS_HANDSHAKE_FAILED) == 0)
 		tls_error_clear(&ctx->error);
+	return tls_engine_refuse(ctx);
+}
+
+/* Ends it; the context may be gone then. */
+static ssize_t
+leave(struct tls *ctx, ssize_t rv)
+{
+	if (tls_engine_leave(ctx) == -1)
+		rv = -1;
+	errno = 0;
+	return rv;
 }
 
 int
@@ -640,10 +700,9 @@ tls_handshake(struct tls *ctx)
 {
 	int rv;
 
-	clear_error(ctx);
-	rv = handshake(ctx);
-	errno = 0;
-	return rv;
+	if ((rv = enter(ctx)) == 0)
+		rv = handshake(ctx);
+	return (int)leave(ctx, rv);
 }
 
 static ssize_t
@@ -657,8 +716,10 @@ read_data(struct tls *ctx, void *buf, size_t buflen)
 		    "buflen too long");
 		return -1;
 	}
+	if (ctx->engine != NULL)
+		return tls_engine_read(ctx, buf, buflen);
 	if ((ctx->state & TLS_READ_FAILED) != 0)
-		return set_failure(ctx, "read", ctx->failure);
+		return tls_set_failure(ctx, "read", ctx->failure);
 	if ((ctx->state & TLS_EOF) != 0 || buflen == 0)
 		return 0;
 	if ((ctx->state & (TLS_CLOSING | TLS_CLOSED)) != 0) {
@@ -693,14 +754,12 @@ tls_read(struct tls *ctx, void *buf, size_t buflen)
 {
 	ssize_t rv;
 
-	clear_error(ctx);
-	rv = 0;
-	if ((ctx->state & TLS_HANDSHAKE_COMPLETE) == 0)
+	rv = enter(ctx);
+	if (rv == 0 && (ctx->state & TLS_HANDSHAKE_COMPLETE) == 0)
 		rv = handshake(ctx);
 	if (rv == 0)
 		rv = read_data(ctx, buf, buflen);
-	errno = 0;
-	return rv;
+	return leave(ctx, rv);
 }
 
 static ssize_t
@@ -722,6 +781,8 @@ write_data(struct tls *ctx, const void *buf, size_t buflen)
 	}
 	if (buflen == 0)
 		return 0;
+	if (ctx->engine != NULL)
+		return tls_engine_write(ctx, buf, buflen);
 	do {
 		n = send(fd, buf, buflen, MSG_NOSIGNAL);
 		if (n > 0) {
@@ -741,14 +802,12 @@ tls_write(struct tls *ctx, const void *buf, size_t buflen)
 {
 	ssize_t rv;
 
-	clear_error(ctx);
-	rv = 0;
-	if ((ctx->state & TLS_HANDSHAKE_COMPLETE) == 0)
+	rv = enter(ctx);
+	if (rv == 0 && (ctx->state & TLS_HANDSHAKE_COMPLETE) == 0)
 		rv = handshake(ctx);
 	if (rv == 0)
 		rv = write_data(ctx, buf, buflen);
-	errno = 0;
-	return rv;
+	return leave(ctx, rv);
 }
 
 /* Sends the close mark with the reply channel's end. */
@@ -901,6 +960,7 @@ close_owned_socket(struct tls *ctx)
 		rv = -1;
 	}
 	ctx->fd_in.fd = ctx->fd_out.fd = -1;
+	tls_engine_free(ctx);
 	return rv;
 }
 
@@ -916,9 +976,10 @@ close_connection(struct tls *ctx)
 	}
 	if ((ctx->state & TLS_HANDSHAKE_COMPLETE) != 0 &&
 	    (ctx->state & TLS_CLOSED) == 0) {
-		if ((ctx->state & TLS_CLOSING) == 0)
-			rv = close_begin(ctx);
-		if (rv == 0)
+		if (ctx->engine != NULL)
+			rv = tls_engine_close(ctx);
+		else if ((ctx->state & TLS_CLOSING) != 0 ||
+			 (rv = close_begin(ctx)) == 0)
 			rv = close_finish(ctx);
 		if (rv == TLS_WANT_POLLIN || rv == TLS_WANT_POLLOUT)
 			return rv;
@@ -926,6 +987,10 @@ close_connection(struct tls *ctx)
 		if (rv == -1 && (ctx->state & TLS_CLOSED) != 0)
 			(void)tls_set_string(&ctx->close_failure,
 			    ctx->error.msg);
+	} else if (ctx->engine != NULL &&
+		   (ctx->state & TLS_HANDSHAKE_FAILED) != 0) {
+		if ((rv = tls_engine_close(ctx)) != 0)
+			return rv;
 	} else if (ctx->close_failure != NULL) {
 		tls_set_errorx(ctx, TLS_ERROR_UNKNOWN, "%s",
 		    ctx->close_failure);
@@ -946,8 +1011,7 @@ tls_close(struct tls *ctx)
 {
 	int rv;
 
-	clear_error(ctx);
-	rv = close_connection(ctx);
-	errno = 0;
-	return rv;
+	if ((rv = enter(ctx)) == 0)
+		rv = close_connection(ctx);
+	return (int)leave(ctx, rv);
 }

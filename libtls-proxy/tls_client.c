@@ -82,22 +82,14 @@ set_servername(struct tls *ctx, const char *servername)
 	return 0;
 }
 
-int
-tls_connect_fds(struct tls *ctx, int fd_read, int fd_write,
-    const char *servername)
+/* What comes before a connection to a server of this name. */
+static int
+prepare(struct tls *ctx, const char *servername)
 {
 	struct tlsp_config_channel *channel;
 
-	if ((ctx->flags & TLS_CLIENT) == 0) {
-		tls_set_errorx(ctx, TLS_ERROR_INVALID_CONTEXT,
-		    "not a client context");
+	if (tls_engine_refuse(ctx) == -1)
 		return -1;
-	}
-	if (fd_read < 0 || fd_write < 0) {
-		tls_set_errorx(ctx, TLS_ERROR_UNKNOWN,
-		    "invalid file descriptors");
-		return -1;
-	}
 	/* After tls_reset() there is none. */
 	if (ctx->config == NULL && tls_configure(ctx, NULL) == -1)
 		return -1;
@@ -108,7 +100,32 @@ tls_connect_fds(struct tls *ctx, int fd_read, int fd_write,
 		return -1;
 	tlsp_config_channel_unref(ctx->channel);
 	ctx->channel = channel;
-	return tls_start(ctx, ctx, fd_read, fd_write);
+	return 0;
+}
+
+static int
+check_client(struct tls *ctx)
+{
+	if ((ctx->flags & TLS_CLIENT) != 0)
+		return 0;
+	tls_set_errorx(ctx, TLS_ERROR_INVALID_CONTEXT, "not a client context");
+	return -1;
+}
+
+int
+tls_connect_fds(struct tls *ctx, int fd_read, int fd_write,
+    const char *servername)
+{
+	if (check_client(ctx) == -1)
+		return -1;
+	if (fd_read < 0 || fd_write < 0) {
+		tls_set_errorx(ctx, TLS_ERROR_UNKNOWN,
+		    "invalid file descriptors");
+		return -1;
+	}
+	if (prepare(ctx, servername) == -1)
+		return -1;
+	return tls_start(ctx, fd_read, fd_write);
 }
 
 int
@@ -121,13 +138,9 @@ int
 tls_connect_cbs(struct tls *ctx, tls_read_cb read_cb, tls_write_cb write_cb,
     void *cb_arg, const char *servername)
 {
-	(void)read_cb;
-	(void)write_cb;
-	(void)cb_arg;
-	(void)servername;
-	tls_set_errorx(ctx, TLS_ERROR_UNKNOWN,
-	    "%s is not supported by libtls-proxy yet", __func__);
-	return -1;
+	if (check_client(ctx) == -1 || prepare(ctx, servername) == -1)
+		return -1;
+	return tls_engine_start(ctx, read_cb, write_cb, cb_arg);
 }
 
 /*
@@ -191,11 +204,8 @@ tls_connect_servername(struct tls *ctx, const char *host, const char *port,
 	char *host_part = NULL, *port_part = NULL;
 	int fd = -1, rv = -1;
 
-	if ((ctx->flags & TLS_CLIENT) == 0) {
-		tls_set_errorx(ctx, TLS_ERROR_INVALID_CONTEXT,
-		    "not a client context");
+	if (check_client(ctx) == -1)
 		goto err;
-	}
 	if (host == NULL) {
 		tls_set_errorx(ctx, TLS_ERROR_UNKNOWN, "host not specified");
 		goto err;

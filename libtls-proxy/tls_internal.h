@@ -103,6 +103,7 @@ struct tls_config {
 	int verify_client; /* 0 no, 1 required, 2 optional */
 	int verify_depth;
 	int require_staple;
+	int transport; /* 0: what the environment says */
 
 	uint8_t session_id[TLS_MAX_SESSION_ID_LENGTH];
 	int session_lifetime; /* seconds, 0 for no sessions */
@@ -156,6 +157,8 @@ struct tls_conninfo {
 	struct tls_ocsp ocsp;
 };
 
+struct tls_engine;
+
 struct tls {
 	/*
 	 * s6-networking reads the state word by its offset, so that the layout
@@ -175,11 +178,14 @@ struct tls {
 	/*
 	 * The application's numbers, which are the same for a socket. Noted,
 	 * not owned: they hold the data channel, then while TLS_CLOSING (fd_in)
-	 * the reply channel, and in the end the network's descriptors again.
+	 * the reply channel, and in the end the network's descriptors again;
+	 * with an engine those from first to last, or none.
 	 */
 	struct tlsp_handle fd_in;
 	struct tlsp_handle fd_out;
 	struct tlsp_handle rest; /* data channel after close, until read out */
+
+	struct tls_engine *engine; /* where the network is not goproxy's */
 
 	uint64_t connection;
 	struct tls_conninfo *conninfo;
@@ -297,20 +303,69 @@ int tls_config_attach_key(struct tls_config *config, uint32_t id, int cert_fd,
     int key_fd, uint32_t *slot, struct tls_error *error);
 
 /*
- * A connection that is about to start joins the requests of base, which may be
- * itself. Returns the descriptor for START, or -1 with errno.
+ * Requests, where the configuration has some. A connection inherits those of
+ * its server (0, or -1 with the server's error), and joins them when it
+ * starts: *fd is for START or ENGINE then, or -1. 0, or -1 with the error set.
  */
-int tls_requests_join(struct tls *ctx, struct tls *base);
+int tls_requests_inherit(struct tls *conn, struct tls *server);
+int tls_requests_join(struct tls *ctx, int *fd);
 /* Ends a connection's part in them, and a context's. */
 void tls_requests_part(struct tls *ctx);
 void tls_requests_leave(struct tls *ctx);
 
 struct tls *tls_new(uint32_t flags);
+/* Starts a connection; on failure the descriptors are untouched. */
+int tls_start(struct tls *ctx, int fd_read, int fd_write);
+/* Forgets the connection; its descriptors are the application's. */
+void tls_connection_clear(struct tls *ctx);
+/* The session file of a connection that starts, -1 if it has none. */
+int tls_session_fd(struct tls *ctx, int *session_fd);
 /*
- * Hands the descriptors over to goproxy; on failure they are untouched. base
- * is the context whose requests are the connection's.
+ * Acts on a message that came before the handshake was over, with frame_fds,
+ * on either kind of connection. Returns 0 when the handshake has succeeded, 1
+ * when there is more to come, or -1 with the error set.
  */
-int tls_start(struct tls *ctx, struct tls *base, int fd_read, int fd_write);
+int tls_frame(struct tls *ctx, const uint8_t *message, size_t len);
+/* Sets the error "operation failed: failure" and returns -1. */
+int tls_set_failure(struct tls *ctx, const char *operation,
+    const char *failure);
+
+/*
+ * A connection whose network the library or the application has: records go
+ * through callbacks, and through an engine in goproxy's worker. The calls
+ * return as those of tls.h that they serve.
+ */
+int tls_engine_start(struct tls *ctx, tls_read_cb read_cb,
+    tls_write_cb write_cb, void *cb_arg);
+/* As tls_engine_start() for what tls_transport.c does itself. */
+int tls_engine_start_own(struct tls *ctx, tls_read_cb read_cb,
+    tls_write_cb write_cb, void *cb_arg);
+int tls_engine_handshake(struct tls *ctx);
+ssize_t tls_engine_read(struct tls *ctx, void *buf, size_t len);
+ssize_t tls_engine_write(struct tls *ctx, const void *buf, size_t len);
+int tls_engine_close(struct tls *ctx);
+void tls_engine_free(struct tls *ctx);
+/* Where the messages to the engine go. */
+int tls_engine_channel(const struct tls *ctx);
+/* Whether writing has failed with this number. */
+int tls_engine_write_failed(const struct tls *ctx, int errnum);
+
+/* While a callback runs: sets an error and returns -1, else 0. */
+int tls_engine_refuse(struct tls *ctx);
+/* While a callback runs: has it done when the call ends, and returns 1. */
+enum tls_deferred {
+	TLS_DEFERRED_NONE,
+	TLS_DEFERRED_RESET,
+	TLS_DEFERRED_FREE,
+};
+int tls_engine_defer(struct tls *ctx, enum tls_deferred what);
+/* Does it: -1 if there was something to do. */
+int tls_engine_leave(struct tls *ctx);
+
+/* How the configuration has descriptors used, or -1 with the error set. */
+int tls_transport(struct tls *ctx);
+/* Starts a connection whose records the library reads and writes itself. */
+int tls_transport_start(struct tls *ctx, int fd_read, int fd_write);
 
 struct tls_conninfo *tls_conninfo_new(const struct tlsp_established *facts);
 void tls_conninfo_free(struct tls_conninfo *info);

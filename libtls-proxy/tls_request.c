@@ -105,19 +105,38 @@ requests_of(struct tls *ctx)
 	return ctx->requests;
 }
 
-int
-tls_requests_join(struct tls *ctx, struct tls *base)
+static int
+set_channel_error(struct tls *ctx)
 {
-	struct request_context *entry = NULL;
+	tls_set_error(ctx, TLS_ERROR_UNKNOWN,
+	    "failed to create a request channel");
+	return -1;
+}
+
+int
+tls_requests_inherit(struct tls *conn, struct tls *server)
+{
+	if (!tlsp_config_channel_asks(server->channel))
+		return 0;
+	if (requests_of(server) == NULL)
+		return set_channel_error(server);
+	requests_ref(server->requests);
+	conn->requests = server->requests;
+	return 0;
+}
+
+int
+tls_requests_join(struct tls *ctx, int *fd)
+{
+	struct request_context *entry;
 	struct tls_requests *requests;
 
-	if ((requests = requests_of(base)) == NULL ||
+	*fd = -1;
+	if (!tlsp_config_channel_asks(ctx->channel))
+		return 0;
+	if ((requests = requests_of(ctx)) == NULL ||
 	    (entry = calloc(1, sizeof(*entry))) == NULL)
-		return -1;
-	if (ctx != base) {
-		requests_ref(requests);
-		ctx->requests = requests;
-	}
+		return set_channel_error(ctx);
 	entry->ctx = ctx;
 	entry->config = tls_config_ref(ctx->config);
 	pthread_mutex_lock(&requests->mutex);
@@ -125,7 +144,11 @@ tls_requests_join(struct tls *ctx, struct tls *base)
 	entry->next = requests->contexts;
 	requests->contexts = entry;
 	pthread_mutex_unlock(&requests->mutex);
-	return tlsp_handle_fd(&requests->worker);
+	if ((*fd = tlsp_handle_fd(&requests->worker)) == -1) {
+		errno = EBADF;
+		return set_channel_error(ctx);
+	}
+	return 0;
 }
 
 void
@@ -167,11 +190,8 @@ tls_request_fd(struct tls *ctx)
 {
 	struct tls_requests *requests;
 
-	if ((requests = requests_of(ctx)) == NULL) {
-		tls_set_error(ctx, TLS_ERROR_UNKNOWN,
-		    "failed to create a request channel");
-		return -1;
-	}
+	if ((requests = requests_of(ctx)) == NULL)
+		return set_channel_error(ctx);
 	return requests->app.fd;
 }
 

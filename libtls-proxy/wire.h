@@ -19,6 +19,7 @@
 #define TLSP_WIRE_MESSAGE_MAX  65536	 /* on a SEQPACKET channel */
 #define TLSP_WIRE_FRAME_MAX    (1 << 20) /* on a data channel */
 #define TLSP_WIRE_DOCUMENT_MAX (64 << 20)
+#define TLSP_WIRE_CHUNK_MAX    65536 /* records or plaintext to an engine */
 #define TLSP_WIRE_FDS_MAX      6
 
 /* clang-format off */
@@ -111,7 +112,7 @@
 	M(SIGN_CALLBACK_REPLY, sign_callback_reply, 0x00c0, library, data,     \
 	    0, 0,							       \
 	    F(sign_callback_reply, bytes, signature))			       \
-	M(FAILED, failed, 0x000a, worker, data, 1, 2,			       \
+	M(FAILED, failed, 0x000a, worker, data, 0, 2,			       \
 	    F(failed, str, error))					       \
 	M(CLOSE, close, 0x000b, library, data, 1, 1,			       \
 	    F(close, mark, mark))					       \
@@ -161,6 +162,27 @@
 	    F(ask_sign_reply, bytes, signature))			       \
 	M(CANCEL, cancel, 0x0048, worker, requests, 0, 0,		       \
 	    F(cancel, u64, request))					       \
+	M(ENGINE, engine, 0x0030, library, config, 1, 3,		       \
+	    F(engine, u8, verify) F(engine, str, servername)		       \
+	    F(engine, u64, context))					       \
+	M(INPUT, input, 0x0031, library, data, 0, 0,			       \
+	    F(input, u8, end) F(input, u32, errnum) F(input, bytes, record))    \
+	M(INPUT_REPLY, input_reply, 0x00b1, worker, data, 0, 0,		       \
+	    F(input_reply, u8, ending) F(input_reply, str, error)	       \
+	    F(input_reply, bytes, plaintext))				       \
+	M(WRITE, write, 0x0032, library, data, 0, 0,			       \
+	    F(write, bytes, plaintext))					       \
+	M(WRITE_REPLY, write_reply, 0x00b2, worker, data, 0, 0,		       \
+	    F(write_reply, str, error))					       \
+	M(OUTPUT_FAILED, output_failed, 0x0033, library, data, 0, 0,	       \
+	    F(output_failed, u32, errnum))				       \
+	M(OUTPUT_FAILED_REPLY, output_failed_reply, 0x00b3, worker, data, 0, 0,\
+	    F(output_failed_reply, str, error))				       \
+	M(SHUTDOWN, shutdown, 0x0034, library, data, 0, 0, )		       \
+	M(SHUTDOWN_REPLY, shutdown_reply, 0x00b4, worker, data, 0, 0, )	       \
+	M(OUTPUT, output, 0x0035, worker, data, 0, 0,			       \
+	    F(output, bytes, records))					       \
+	M(NEED, need, 0x0036, worker, data, 0, 0, )			       \
 	M(SPAWN, spawn, 0x0020, keeper, supervisor, 1, 1, )
 /* clang-format on */
 
@@ -230,6 +252,13 @@ enum tlsp_certificate_action {
 	TLSP_CERTIFICATE_PAIR = 1,
 	TLSP_CERTIFICATE_NEW = 2,
 	TLSP_CERTIFICATE_REFUSE = 3,
+};
+
+/* What ends the records that INPUT brings. */
+enum tlsp_input_end {
+	TLSP_INPUT_RECORD = 0,
+	TLSP_INPUT_EOF = 1,
+	TLSP_INPUT_FAILED = 2,
 };
 
 enum tlsp_ending {

@@ -23,6 +23,7 @@
 
 const char *h_case;
 int h_proxy;
+int h_app;
 
 static pid_t test_pid;
 static int time_factor = 1;
@@ -162,6 +163,8 @@ h_main(int argc, char **argv, const struct CMUnitTest *tests, size_t ntests,
 
 	time_factor = slowness();
 	h_proxy = dlsym(RTLD_DEFAULT, "tls_proxy_version") != NULL;
+	h_app = h_proxy && getenv("LIBTLS_PROXY_TRANSPORT") != NULL &&
+		strcmp(getenv("LIBTLS_PROXY_TRANSPORT"), "app") == 0;
 	/* That ours raises no SIGPIPE is part of each test. */
 	if (!h_proxy)
 		signal(SIGPIPE, SIG_IGN);

@@ -27,6 +27,12 @@ extern const char *h_case;
  */
 extern int h_proxy;
 
+/*
+ * Whether the library does the network's reads and writes, as with
+ * LIBTLS_PROXY_TRANSPORT=app.
+ */
+extern int h_app;
+
 #define CHECK(cond)                                                            \
 	do {                                                                   \
 		if (!(cond))                                                   \
@@ -231,5 +237,7 @@ void h_wait_no_helpers(int ms);
 /* This process's worker or keeper; -1 if there is none, or more than one. */
 pid_t h_helper(const char *role);
 pid_t h_wait_helper(const char *role, pid_t other_than);
+/* Waits until one that ends has ended, and its descriptors are closed. */
+void h_wait_gone(pid_t pid);
 
 #endif

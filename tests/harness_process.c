@@ -545,3 +545,14 @@ h_wait_helper(const char *role, pid_t other_than)
 		h_pause(deadline, role);
 	return pid;
 }
+
+void
+h_wait_gone(pid_t pid)
+{
+	int64_t deadline = h_now() + H_WAIT;
+
+	/* Where it was left to us, counting reaps it. */
+	while (h_helpers() >= 0 && kill(pid, 0) == 0)
+		h_pause(deadline, "the end of a helper");
+	CHECK_INT(errno, ESRCH);
+}

@@ -165,6 +165,8 @@ enum kind {
 		&signature, &length) +                                         \
 		1)                                                             \
 	X(tls_signer_free, ANY, (tls_signer_free(NULL), 0))                    \
+	X(tls_config_set_transport, CONFIG,                                    \
+	    tls_config_set_transport(config, TLS_TRANSPORT_APP))               \
 	X(tls_config_set_verify_depth, CONFIG,                                 \
 	    tls_config_set_verify_depth(config, 6))                            \
 	X(tls_config_prefer_ciphers_client, ANY,                               \
@@ -209,6 +211,9 @@ enum kind {
 	    tls_connect_socket(client, -1, "localhost"))                       \
 	X(tls_connect_cbs, CLIENT,                                             \
 	    tls_connect_cbs(client, no_read, no_write, NULL, "localhost"))     \
+	X(tls_engine_set_nonblock, REFUSES_CLIENT,                             \
+	    tls_engine_set_nonblock(client, 1))                                \
+	X(tls_engine_fd, ZERO, tls_engine_fd(client) + 1)                      \
 	X(tls_handshake, CLIENT, tls_handshake(client))                        \
 	X(tls_read, CLIENT, tls_read(client, bytes, 1))                        \
 	X(tls_write, CLIENT, tls_write(client, bytes, 1))                      \
@@ -336,34 +341,6 @@ every_call(void **state)
 	h_case = NULL;
 }
 
-/*
- * What is not there yet must not be forgotten silently: at the latest
- * tls_configure or the connection says so.
- */
-static void
-not_yet(void **state)
-{
-	struct tls *ctx;
-
-	(void)state;
-	config = h_client_config();
-	ctx = h_client(config);
-	CHECK_INT(tls_connect_cbs(ctx, no_read, no_write, NULL, "localhost"),
-	    -1);
-	CHECK_STR(tls_error(ctx),
-	    "tls_connect_cbs is not supported by libtls-proxy yet");
-	tls_free(ctx);
-	tls_config_free(config);
-	config = h_server_config("rsa");
-	ctx = h_server(config);
-	CHECK_INT(tls_accept_cbs(ctx, &conn, no_read, no_write, NULL), -1);
-	CHECK_STR(tls_error(ctx),
-	    "tls_accept_cbs is not supported by libtls-proxy yet");
-	CHECK(conn == NULL);
-	tls_free(ctx);
-	tls_config_free(config);
-}
-
 /* What a program can tell apart without reading the text. */
 static void
 error_codes(void **state)
@@ -450,7 +427,6 @@ static const struct CMUnitTest tests[] = {
 	cmocka_unit_test(nothing_else),
 	cmocka_unit_test(every_call),
 	cmocka_unit_test(error_codes),
-	cmocka_unit_test(not_yet),
 };
 
 static const struct h_peer peers[] = { { NULL, NULL } };

@@ -274,6 +274,8 @@ worker_killed(void **state)
 		h_pair_echo(&p);
 		worker = h_wait_helper("worker", -1);
 		CHECK_INT(kill(worker, SIGKILL), 0);
+		if (h_app) /* whose descriptors do not wake the program */
+			h_wait_gone(worker);
 		CHECK_INT(h_read_some(p.client, p.cfd, buf, sizeof(buf)), -1);
 		CHECK_HAS(tls_error(p.client), "goproxy");
 		CHECK_INT(h_read_some(p.client, p.cfd, buf, sizeof(buf)), -1);
@@ -454,8 +456,8 @@ close_waits_for_the_reader(void **state)
 	struct pollfd pfd;
 	struct h_pair p;
 	size_t total = 0, got = 0;
+	int rv, stuck, v;
 	ssize_t n;
-	int rv, v;
 
 	(void)state;
 	/* LibreSSL and LibreTLS lose the close_notify here. */
@@ -463,18 +465,22 @@ close_waits_for_the_reader(void **state)
 	for (v = 0; v < 2; v++) {
 		total = got = 0;
 		open_tcp(&p, v);
-		for (;;) {
+		/* TCP takes a little even where poll does not say so. */
+		for (stuck = 0; stuck < 2;) {
 			n = tls_write(p.client, buf, sizeof(buf));
 			if (n == TLS_WANT_POLLOUT) {
 				pfd.fd = p.cfd;
 				pfd.events = POLLOUT;
-				if (poll(&pfd, 1, h_ms(200)) == 0)
-					break;
+				stuck += poll(&pfd, 1, h_ms(200)) == 0;
 				continue;
 			}
 			CHECK(n > 0);
 			total += (size_t)n;
+			stuck = 0;
 		}
+		/* What is encrypted goes, as the record that libtls keeps. */
+		if (h_app)
+			total += sizeof(buf);
 		rv = tls_close(p.client);
 		CHECK(rv == TLS_WANT_POLLOUT || rv == TLS_WANT_POLLIN);
 		rv = tls_close(p.client);

@@ -3,7 +3,7 @@
 #
 # usage: test-examples.sh DIRECTORY
 #
-# Runs the programs httpd, ftp and nc of DIRECTORY against each other, curl and
+# Runs the programs httpd, ftp, nc and blocking of DIRECTORY against each other, curl and
 # openssl, whichever libtls they are linked with.
 
 # Functions are called by name, and some programs read what others write.
@@ -816,6 +816,23 @@ check 'nc: time-out' nc_timeout
 check 'nc: errors' nc_errors
 check 'nc: STARTTLS' starttls
 check 'nc: STARTTLS refused' starttls_refusals
+
+# Callbacks, read and written as with classic blocking calls.
+blocking() {
+    start_openssl www -www || return 1
+    printf 'GET / HTTP/1.0\r\n\r\n' >request
+    timeout "$limit" "$bin/blocking" localhost "$port" ca.pem <request >page
+    local rv=$?
+    expect 1 "$bin/blocking" localhost "$port" other.pem <request >nothing 2>err
+    local refused=$?
+    stop "$server"
+    cat err
+    [ "$rv" -eq 0 ] && [ "$refused" -eq 0 ] && [ ! -s nothing ] &&
+        has_text '^HTTP/1.0 200 ok' page && has_text '</HTML>' page &&
+        has_text 'verif' err
+}
+
+check 'blocking: callbacks with openssl s_server' blocking
 
 httpd_end() {
     kill -0 "$httpd" && kill "$httpd" && wait_for is_gone "$httpd"

@@ -3,6 +3,7 @@
 package conn
 
 import (
+	"bytes"
 	"encoding/binary"
 	"errors"
 	"net/netip"
@@ -49,6 +50,11 @@ func (c *Conn) signByApp(hash string, padding uint8, input []byte) ([]byte, erro
 	if err != nil {
 		return nil, errAnswer
 	}
+	return signature(m)
+}
+
+// signature takes the answer to SIGN_CALLBACK.
+func signature(m wire.Message) ([]byte, error) {
 	reply, ok := m.(*wire.SignCallbackReply)
 	if !ok {
 		return nil, errAnswer
@@ -56,7 +62,7 @@ func (c *Conn) signByApp(hash string, padding uint8, input []byte) ([]byte, erro
 	if len(reply.Signature) == 0 {
 		return nil, errors.New("the application did not sign")
 	}
-	return reply.Signature, nil
+	return bytes.Clone(reply.Signature), nil
 }
 
 // peerAddress returns host and port of an internet socket's peer, or "".

@@ -1,24 +1,16 @@
 // SPDX-License-Identifier: ISC
 
-// Package conn serves one connection: the handshake, plaintext both ways, and
-// the endings.
 package conn
 
 import (
-	"crypto/tls"
-	"crypto/x509"
 	"errors"
 	"io"
-	"strings"
-	"sync"
 	"sync/atomic"
 	"time"
 
 	"golang.org/x/sys/unix"
 
 	"libtls-proxy/goproxy/internal/channel"
-	"libtls-proxy/goproxy/internal/ocsp"
-	"libtls-proxy/goproxy/internal/tlsconf"
 	"libtls-proxy/goproxy/internal/wire"
 )
 
@@ -30,42 +22,13 @@ const (
 	lingerBytes = 4 << 20
 )
 
-// Options say what a connection is to be.
-type Options struct {
-	ID         uint64
-	Config     *tlsconf.Config
-	Verify     uint8
-	Servername string
-	// Decide returns who puts the configuration's questions to the
-	// application, until gone is closed. The peer's address is empty for
-	// what has none.
-	Decide func(address string, gone <-chan struct{}) tlsconf.Decider
-	// SessionLock is held where session files are read and written.
-	SessionLock *sync.Mutex
-}
-
-// An Ending is what STATUS_REPLY tells.
-type Ending struct {
-	Code uint8
-	Text string
-}
-
-// A Conn is a connection. Two goroutines serve it, one for each direction;
-// they share what is below mu.
+// A Conn is a connection whose network descriptors the worker has. Two
+// goroutines serve it, one for each direction; they share what mu guards.
 type Conn struct {
-	id         uint64
-	server     bool
-	servername string
-	config     *tlsconf.Config
-	verify     uint8
-	session    *sessionFile // nil for none
-	decide     func(string, <-chan struct{}) tlsconf.Decider
-	staple     *ocsp.Result // nil for none
+	common
 
 	transport     transport
 	toApp, toPeer *stream // the application's end to write to, to read from
-	tls           *tls.Conn
-	version       uint16
 
 	// shook tells the writer how the handshake went.
 	shook chan bool
@@ -86,39 +49,29 @@ type Conn struct {
 	receiveErr error
 	receiveFn  func(uintptr) bool
 
-	mu         sync.Mutex
-	ending     uint8
-	text       string // of ending 4
-	undone     string // why the direction to the peer failed
-	handshaken bool   // too late to abort the handshake
-	watching   bool   // the writer waits for the end of both directions
-	ended      bool   // the reader's direction is over
-	released   bool   // the application has closed, or has the network back
-	peer       []*x509.Certificate
+	// mu guards these too.
+	handshaken bool // too late to abort the handshake
+	watching   bool // the writer waits for the end of both directions
+	over       bool // the reader's direction is
+	released   bool // the application has closed, or has the network back
 }
 
 // New takes over the descriptors of START, in its order.
 func New(all channel.Fds, o Options) (*Conn, error) {
 	fds := all
 	c := &Conn{
-		id:         o.ID,
-		server:     o.Config.Server(),
-		servername: strings.TrimSuffix(o.Servername, "."),
-		config:     o.Config,
-		verify:     o.Verify,
-		decide:     o.Decide,
 		shook:      make(chan bool, 1),
 		hungUp:     make(chan struct{}),
 		readerDone: make(chan struct{}),
 		writerDone: make(chan struct{}),
-		ending:     wire.EndingOpen,
 	}
-	var err error
+	session := -1
 	if last := len(fds) - 1; len(fds)%2 == 1 {
-		if c.session, err = newSessionFile(fds[last], o.SessionLock); err != nil {
-			return nil, err
-		}
-		fds = fds[:last]
+		session, fds = fds[last], fds[:last]
+	}
+	err := c.init(o, session)
+	if err != nil {
+		return nil, err
 	}
 	// The data channels come after the network's descriptors.
 	network := len(fds) / 2
@@ -150,33 +103,16 @@ func New(all channel.Fds, o Options) (*Conn, error) {
 	}
 	c.receiveFn = c.tryReceive
 	c.transport.out.disableDelay()
-	c.transport.gone = c.gone
+	c.transport.gone = c.hangup
+	c.sign = c.signByApp
+	c.address = peerAddress(streams[0].fd)
+	c.gone = func() (<-chan struct{}, func()) { return c.hungUp, func() {} }
 	c.transport.handshake = true
 	return c, nil
 }
 
-// ID returns the number that STATUS asks for.
-func (c *Conn) ID() uint64 { return c.id }
-
-// Peer returns the certificates of the peer, once the handshake is done.
-func (c *Conn) Peer() []*x509.Certificate {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.peer
-}
-
-// Ending says how the direction from the peer ended.
-func (c *Conn) Ending() Ending {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.ending == wire.EndingFailed {
-		return Ending{c.ending, c.text}
-	}
-	return Ending{c.ending, c.undone}
-}
-
-// gone reports whether the application has closed its end.
-func (c *Conn) gone() bool { return channel.Hangup(c.toApp.fd) }
+// hangup reports whether the application has closed its end.
+func (c *Conn) hangup() bool { return channel.Hangup(c.toApp.fd) }
 
 // Run serves the connection to its end, and closes its descriptors. It calls
 // shaken after the handshake. It reports whether the application may still
@@ -211,66 +147,27 @@ func (c *Conn) close() {
 	if c.toPeer != c.toApp {
 		c.toPeer.close()
 	}
-	if c.session != nil {
-		c.session.close()
-	}
+	c.common.close()
 }
 
 // handshake ends with ESTABLISHED, or with an error.
 func (c *Conn) handshake() error {
-	options := tlsconf.Options{
-		Flags:   c.verify,
-		Name:    c.servername,
-		Stapled: func(r *ocsp.Result) { c.staple = r },
-		Sign:    c.signByApp,
-	}
-	if c.decide != nil {
-		options.Decide = c.decide(peerAddress(c.transport.in.fd), c.hungUp)
-	}
-	if c.session != nil {
-		cache, err := c.session.cache()
-		if err != nil {
-			return err
-		}
-		options.Sessions = cache
-	}
-	config, err := c.config.TLS(options)
-	if err != nil {
-		return err
-	}
-	if c.server {
-		c.tls = tls.Server(&c.transport, config)
-	} else {
-		c.tls = tls.Client(&c.transport, config)
-	}
-	err = c.tls.Handshake()
-	c.version = c.tls.ConnectionState().Version
-	if err != nil {
+	if err := c.shake(&c.transport); err != nil {
 		return err
 	}
 	if err := c.transport.flush(); err != nil {
 		return err
 	}
 	c.transport.handshake = false
-	if c.session != nil {
-		if err := c.session.established(); err != nil {
-			return err
-		}
+	frame, err := c.shaken()
+	if err != nil {
+		return err
 	}
 	c.mu.Lock()
 	c.handshaken = true
-	c.peer = c.tls.ConnectionState().PeerCertificates
 	c.mu.Unlock()
 	if c.transport.aborted.Load() {
 		return errAborted
-	}
-	m, err := c.established()
-	if err != nil {
-		return err
-	}
-	frame, err := wire.EncodeFrame(m)
-	if err != nil {
-		return err
 	}
 	_, err = c.toApp.write(frame)
 	return err
@@ -281,7 +178,7 @@ func (c *Conn) fail(err error) {
 	// The alert that says why. What does not go at once is not worth a
 	// wait: the peer will see the end.
 	c.transport.flushNow()
-	frame, err := wire.EncodeFrame(&wire.Failed{Error: handshakeText(c.server, c.version, err)})
+	frame, err := c.refused(err)
 	if err != nil {
 		return
 	}
@@ -432,7 +329,7 @@ func (c *Conn) writeFailed() bool {
 func (c *Conn) writerEOF() {
 	c.transport.out.endWrite()
 	c.mu.Lock()
-	c.watching = !c.ended
+	c.watching = !c.over
 	c.mu.Unlock()
 	if !c.watching || c.toApp.waitHangup() != nil {
 		return
@@ -551,19 +448,7 @@ func (c *Conn) readRest() {
 
 // end records the ending and tells the application.
 func (c *Conn) end(err error) {
-	c.mu.Lock()
-	switch {
-	case errors.Is(err, io.EOF):
-		c.ending = wire.EndingCloseNotify
-	case errors.Is(err, errEOF):
-		c.ending = wire.EndingTruncated
-	default:
-		c.ending = wire.EndingFailed
-		c.text = ioText(c.version, err)
-	}
-	failed := c.ending == wire.EndingFailed
-	c.mu.Unlock()
-	if !failed {
+	if c.ended(err) != wire.EndingFailed {
 		_ = unix.Shutdown(c.toApp.fd, unix.SHUT_WR)
 		return
 	}
@@ -598,7 +483,7 @@ func (c *Conn) readerEnded() {
 	close(c.readerDone)
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.ended = true
+	c.over = true
 	if c.watching {
 		_ = c.toApp.file.SetReadDeadline(aLongTimeAgo)
 	}

@@ -117,12 +117,19 @@ func alertError(s state, alert uint8) string {
 
 // strerror is strerror(3): Go spells the same texts in lower case.
 func strerror(errno syscall.Errno) string {
+	if errno == 0 {
+		return "Success"
+	}
 	r := []rune(errno.Error())
 	r[0] = unicode.ToUpper(r[0])
 	return string(r)
 }
 
+// systemError has no errno from a callback that fails without one.
 func systemError(errno syscall.Errno) string {
+	if errno == 0 {
+		return sslError(stateInternal, reasonUnknownFailure, "unknown failure occurred")
+	}
 	text := strerror(errno)
 	text = text[:min(len(text), maxSystemErrorText)]
 	return fmt.Sprintf("error:%08X:system library:func(4095):%s", systemLibrary|uint32(errno), text)

@@ -17,7 +17,7 @@ import (
 )
 
 // established says what the tls_conn_ and tls_peer_ functions answer.
-func (c *Conn) established() (*wire.Established, error) {
+func (c *common) established() (*wire.Established, error) {
 	cs := c.tls.ConnectionState()
 	m := &wire.Established{
 		Connection: c.id,

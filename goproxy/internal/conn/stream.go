@@ -199,6 +199,35 @@ func (s *stream) write(p []byte) (int, error) {
 	return s.wn, s.werr
 }
 
+// writeParts writes all parts in a row. It may change the slice.
+func (s *stream) writeParts(parts [][]byte) error {
+	var err error
+	waitErr := s.raw.Write(func(uintptr) bool {
+		for len(parts) > 0 {
+			var n int
+			n, err = unix.SendmsgBuffers(s.fd, parts, nil, nil, unix.MSG_DONTWAIT|unix.MSG_NOSIGNAL)
+			if err == unix.EINTR {
+				continue
+			}
+			if err != nil {
+				break
+			}
+			for len(parts) > 0 && n >= len(parts[0]) {
+				n -= len(parts[0])
+				parts = parts[1:]
+			}
+			if n > 0 {
+				parts[0] = parts[0][n:]
+			}
+		}
+		return err != unix.EAGAIN
+	})
+	if waitErr != nil {
+		return waitErr
+	}
+	return err
+}
+
 // endWrite ends the direction with the means that the descriptor has.
 func (s *stream) endWrite() {
 	s.mu.Lock()

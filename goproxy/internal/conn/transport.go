@@ -45,6 +45,7 @@ func (errAgain) Temporary() bool { return true }
 // flush. It waits only during the handshake: a Read afterwards takes what is
 // there, and whoever calls it waits with wait when there is nothing.
 type transport struct {
+	detached
 	in, out   *stream
 	handshake bool
 	rest      bool        // begin no record that is not there as a whole
@@ -250,17 +251,3 @@ func (t *transport) sendAll(p []byte) error {
 	}
 	return err
 }
-
-// A noAddr is an address where crypto/tls needs one: it asks for a session
-// with its string if the server has no name.
-type noAddr struct{}
-
-func (noAddr) Network() string { return "none" }
-func (noAddr) String() string  { return "none" }
-
-func (t *transport) Close() error                     { return nil }
-func (t *transport) LocalAddr() net.Addr              { return noAddr{} }
-func (t *transport) RemoteAddr() net.Addr             { return noAddr{} }
-func (t *transport) SetDeadline(time.Time) error      { return nil }
-func (t *transport) SetReadDeadline(time.Time) error  { return nil }
-func (t *transport) SetWriteDeadline(time.Time) error { return nil }

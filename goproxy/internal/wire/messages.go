@@ -634,3 +634,92 @@ func (*ConfigUpdate) number() uint16 { return 0x0015 }
 func (m *ConfigUpdate) fields(c coder) {
 	c.u32("config", &m.Config)
 }
+
+type Engine struct {
+	Verify     uint8
+	Servername string
+	Context    uint64
+}
+
+func (*Engine) number() uint16 { return 0x0030 }
+func (m *Engine) fields(c coder) {
+	c.u8("verify", &m.Verify)
+	c.str("servername", &m.Servername)
+	c.u64("context", &m.Context)
+}
+
+type Input struct {
+	End    uint8
+	Errnum uint32
+	Record []byte
+}
+
+func (*Input) number() uint16 { return 0x0031 }
+func (m *Input) fields(c coder) {
+	c.u8("end", &m.End)
+	c.u32("errnum", &m.Errnum)
+	c.bytes("record", &m.Record)
+}
+
+type InputReply struct {
+	Ending    uint8
+	Error     string
+	Plaintext []byte
+}
+
+func (*InputReply) number() uint16 { return 0x00b1 }
+func (m *InputReply) fields(c coder) {
+	c.u8("ending", &m.Ending)
+	c.str("error", &m.Error)
+	c.bytes("plaintext", &m.Plaintext)
+}
+
+type Write struct {
+	Plaintext []byte
+}
+
+func (*Write) number() uint16   { return 0x0032 }
+func (m *Write) fields(c coder) { c.bytes("plaintext", &m.Plaintext) }
+
+type WriteReply struct {
+	Error string
+}
+
+func (*WriteReply) number() uint16   { return 0x00b2 }
+func (m *WriteReply) fields(c coder) { c.str("error", &m.Error) }
+
+type OutputFailed struct {
+	Errnum uint32
+}
+
+func (*OutputFailed) number() uint16   { return 0x0033 }
+func (m *OutputFailed) fields(c coder) { c.u32("errnum", &m.Errnum) }
+
+type OutputFailedReply struct {
+	Error string
+}
+
+func (*OutputFailedReply) number() uint16   { return 0x00b3 }
+func (m *OutputFailedReply) fields(c coder) { c.str("error", &m.Error) }
+
+type Shutdown struct{}
+
+func (*Shutdown) number() uint16 { return 0x0034 }
+func (*Shutdown) fields(coder)   {}
+
+type ShutdownReply struct{}
+
+func (*ShutdownReply) number() uint16 { return 0x00b4 }
+func (*ShutdownReply) fields(coder)   {}
+
+type Output struct {
+	Records []byte
+}
+
+func (*Output) number() uint16   { return 0x0035 }
+func (m *Output) fields(c coder) { c.bytes("records", &m.Records) }
+
+type Need struct{}
+
+func (*Need) number() uint16 { return 0x0036 }
+func (*Need) fields(coder)   {}

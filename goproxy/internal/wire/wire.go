@@ -18,6 +18,9 @@ const (
 	// channel.
 	MaxDocument = 64 << 20
 	MaxFrame    = 1 << 20
+	// MaxChunk bounds the records or the plaintext in one message to an
+	// engine.
+	MaxChunk = 65536
 	// MaxKey bounds a private key in PEM.
 	MaxKey = 1 << 20
 	// CloseMark is the byte that a reply channel comes with in the
@@ -58,7 +61,14 @@ const (
 	VerifyStaple = 8
 )
 
-// Values of StatusReply.Ending and CloseReply.Ending.
+// Values of Input.End.
+const (
+	InputRecord = 0
+	InputEOF    = 1
+	InputFailed = 2
+)
+
+// Values of StatusReply.Ending, CloseReply.Ending and InputReply.Ending.
 const (
 	EndingUnknown     = 0
 	EndingOpen        = 1
@@ -147,7 +157,7 @@ var table = []row{
 	{0x0009, "ESTABLISHED", "worker", "data", 0, 0, "connection:u64 version:str cipher:str cipher_strength:u32 alpn:str servername:str resumed:u8 peer:u8 hash:str subject:str issuer:str common_name:str not_before:i64 not_after:i64 chain:bytes names:bytes ocsp_url:str ocsp_result:str ocsp_response_status:i64 ocsp_cert_status:i64 ocsp_crl_reason:i64 ocsp_this_update:i64 ocsp_next_update:i64 ocsp_revocation_time:i64", func() Message { return new(Established) }},
 	{0x0040, "SIGN_CALLBACK", "worker", "data", 0, 0, "hash:str padding:u8 input:bytes", func() Message { return new(SignCallback) }},
 	{0x00c0, "SIGN_CALLBACK_REPLY", "library", "data", 0, 0, "signature:bytes", func() Message { return new(SignCallbackReply) }},
-	{0x000a, "FAILED", "worker", "data", 1, 2, "error:str", func() Message { return new(Failed) }},
+	{0x000a, "FAILED", "worker", "data", 0, 2, "error:str", func() Message { return new(Failed) }},
 	{0x000b, "CLOSE", "library", "data", 1, 1, "mark", nil},
 	{0x008b, "CLOSE_REPLY", "worker", "reply", 1, 2, "ending:u8 error:str", func() Message { return new(CloseReply) }},
 	{0x0043, "ASK_CERTIFICATE", "worker", "requests", 0, 0, "request:u64 context:u64 config:u32 servername:str alpn:bytes schemes:bytes versions:bytes address:str", func() Message { return new(AskCertificate) }},
@@ -161,6 +171,17 @@ var table = []row{
 	{0x0047, "ASK_SIGN", "worker", "requests", 0, 0, "request:u64 context:u64 hash:str scheme:u16 digest:bytes", func() Message { return new(AskSign) }},
 	{0x00c7, "ASK_SIGN_REPLY", "library", "requests", 0, 0, "request:u64 signature:bytes", func() Message { return new(AskSignReply) }},
 	{0x0048, "CANCEL", "worker", "requests", 0, 0, "request:u64", func() Message { return new(Cancel) }},
+	{0x0030, "ENGINE", "library", "config", 1, 3, "verify:u8 servername:str context:u64", func() Message { return new(Engine) }},
+	{0x0031, "INPUT", "library", "data", 0, 0, "end:u8 errnum:u32 record:bytes", func() Message { return new(Input) }},
+	{0x00b1, "INPUT_REPLY", "worker", "data", 0, 0, "ending:u8 error:str plaintext:bytes", func() Message { return new(InputReply) }},
+	{0x0032, "WRITE", "library", "data", 0, 0, "plaintext:bytes", func() Message { return new(Write) }},
+	{0x00b2, "WRITE_REPLY", "worker", "data", 0, 0, "error:str", func() Message { return new(WriteReply) }},
+	{0x0033, "OUTPUT_FAILED", "library", "data", 0, 0, "errnum:u32", func() Message { return new(OutputFailed) }},
+	{0x00b3, "OUTPUT_FAILED_REPLY", "worker", "data", 0, 0, "error:str", func() Message { return new(OutputFailedReply) }},
+	{0x0034, "SHUTDOWN", "library", "data", 0, 0, "-", func() Message { return new(Shutdown) }},
+	{0x00b4, "SHUTDOWN_REPLY", "worker", "data", 0, 0, "-", func() Message { return new(ShutdownReply) }},
+	{0x0035, "OUTPUT", "worker", "data", 0, 0, "records:bytes", func() Message { return new(Output) }},
+	{0x0036, "NEED", "worker", "data", 0, 0, "-", func() Message { return new(Need) }},
 	{0x0010, "CONFIG", "keeper", "link", 2, 3, "config:u32 draft:u32", func() Message { return new(Config) }},
 	{0x0011, "CONFIG_READY", "worker", "link", 0, 0, "config:u32 error:str", func() Message { return new(ConfigReady) }},
 	{0x0012, "CONFIG_CLOSED", "worker", "link", 0, 0, "config:u32", func() Message { return new(ConfigClosed) }},
@@ -190,10 +211,14 @@ func (e *VersionError) Error() string {
 // Encode returns the bytes of m.
 func Encode(m Message) ([]byte, error) {
 	e := encoder{buf: make([]byte, 0, 64)}
+	e.message(m)
+	return e.buf, e.err
+}
+
+func (e *encoder) message(m Message) {
 	e.buf = binary.BigEndian.AppendUint16(e.buf, Version)
 	e.buf = binary.BigEndian.AppendUint16(e.buf, m.number())
-	m.fields(&e)
-	return e.buf, e.err
+	m.fields(e)
 }
 
 // Decode decodes a message that sender sent on channel with fds descriptors.
@@ -234,16 +259,30 @@ func find(number uint16) *row {
 	return nil
 }
 
+// FrameHeader is the size of the length before a message.
+const FrameHeader = 4
+
 // EncodeFrame returns m with its length before it.
 func EncodeFrame(m Message) ([]byte, error) {
-	b, err := Encode(m)
-	if err != nil {
-		return nil, err
+	return EncodeFrameHead(nil, m, 0)
+}
+
+// EncodeFrameHead returns the frame of m up to the last field, whose n bytes
+// the caller sends himself: in m it is empty, and a bytes. It uses the memory
+// of b where that is enough.
+func EncodeFrameHead(b []byte, m Message, n int) ([]byte, error) {
+	e := encoder{buf: append(b[:0], make([]byte, FrameHeader)...)}
+	e.message(m)
+	length := len(e.buf) - FrameHeader + n
+	if e.err != nil {
+		return nil, e.err
 	}
-	if len(b) > MaxFrame {
+	if length > MaxFrame {
 		return nil, errTooLong
 	}
-	frame := make([]byte, 0, 4+len(b))
-	frame = binary.BigEndian.AppendUint32(frame, uint32(len(b)))
-	return append(frame, b...), nil
+	binary.BigEndian.PutUint32(e.buf, uint32(length))
+	if n > 0 {
+		binary.BigEndian.PutUint32(e.buf[len(e.buf)-4:], uint32(n))
+	}
+	return e.buf, nil
 }

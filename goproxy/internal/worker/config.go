@@ -34,9 +34,17 @@ type config struct {
 	handshakes sync.WaitGroup
 
 	mu    sync.Mutex
-	conns map[uint64]*conn.Conn
+	conns map[uint64]connection
 	ended map[uint64]past
 	order []uint64 // of ended, the oldest first
+}
+
+// A connection is a conn.Conn or a conn.Engine.
+type connection interface {
+	ID() uint64
+	Peer() []*x509.Certificate
+	Ending() conn.Ending
+	Run(shaken func()) (remember bool)
 }
 
 // A past is what is asked for of a connection that has ended.
@@ -51,7 +59,7 @@ func newConfig(w *worker, id, draft uint32, c *channel.Conn) *config {
 		id:      id,
 		draft:   draft,
 		channel: c,
-		conns:   make(map[uint64]*conn.Conn),
+		conns:   make(map[uint64]connection),
 		ended:   make(map[uint64]past),
 	}
 }
@@ -146,6 +154,8 @@ func (c *config) handle(b []byte, fds channel.Fds) bool {
 	switch m := m.(type) {
 	case *wire.Start:
 		return c.start(m, fds)
+	case *wire.Engine:
+		return c.engine(m, fds)
 	case *wire.Status:
 		ending := c.status(m.Connection)
 		// Who does not wait for the answer does not need it.
@@ -210,32 +220,53 @@ func (c *config) start(m *wire.Start, fds channel.Fds) bool {
 	if c.tls.Requests() {
 		nfds-- // the last is the request channel
 	}
-	if m.Verify&^allFlags != 0 || nfds < 2 || nfds > 5 ||
-		c.tls.Server() && (m.Servername != "" || nfds%2 != 0) {
+	if nfds < 2 || nfds > 5 || c.tls.Server() && nfds%2 != 0 {
+		return false
+	}
+	return c.connect(m.Verify, m.Servername, m.Context, fds,
+		func(fds channel.Fds, o conn.Options) (connection, error) { return conn.New(fds, o) })
+}
+
+func (c *config) engine(m *wire.Engine, fds channel.Fds) bool {
+	nfds := len(fds)
+	if c.tls.Requests() {
+		nfds--
+	}
+	if nfds < 1 || nfds > 2 || c.tls.Server() && nfds != 1 {
+		return false
+	}
+	return c.connect(m.Verify, m.Servername, m.Context, fds,
+		func(fds channel.Fds, o conn.Options) (connection, error) { return conn.NewEngine(fds, o) })
+}
+
+// connect runs the connection that begin makes.
+func (c *config) connect(verify uint8, name string, context uint64, fds channel.Fds,
+	begin func(channel.Fds, conn.Options) (connection, error)) bool {
+	if verify&^allFlags != 0 || c.tls.Server() && name != "" {
 		return false
 	}
 	id, err := c.newID()
 	if err != nil {
 		return true
 	}
-	ask, err := c.asker(m, &fds)
+	ask, err := c.asker(context, &fds)
 	if err != nil {
 		return true
 	}
 	options := conn.Options{
 		ID:          id,
 		Config:      c.tls,
-		Verify:      m.Verify,
-		Servername:  m.Servername,
+		Verify:      verify,
+		Servername:  name,
 		SessionLock: &c.worker.sessions,
 	}
 	if ask != nil {
-		options.Decide = func(address string, gone <-chan struct{}) tlsconf.Decider {
+		options.Decide = func(address string, gone conn.Gone) tlsconf.Decider {
 			ask.address, ask.gone = address, gone
 			return ask
 		}
 	}
-	cn, err := conn.New(fds, options)
+	cn, err := begin(fds, options)
 	if err != nil {
 		if ask != nil {
 			ask.finish()
@@ -254,7 +285,7 @@ func (c *config) start(m *wire.Start, fds channel.Fds) bool {
 }
 
 // asker takes the last descriptor, where the configuration has requests.
-func (c *config) asker(m *wire.Start, fds *channel.Fds) (*asker, error) {
+func (c *config) asker(context uint64, fds *channel.Fds) (*asker, error) {
 	if !c.tls.Requests() {
 		return nil, nil
 	}
@@ -264,10 +295,10 @@ func (c *config) asker(m *wire.Start, fds *channel.Fds) (*asker, error) {
 		return nil, err
 	}
 	*fds = (*fds)[:last]
-	return &asker{requestChannel: rc, config: c, context: m.Context}, nil
+	return &asker{requestChannel: rc, config: c, context: context}, nil
 }
 
-func (c *config) connection(cn *conn.Conn, ask *asker) {
+func (c *config) connection(cn connection, ask *asker) {
 	var once sync.Once
 	shaken := func() {
 		once.Do(func() {

@@ -240,6 +240,82 @@ func TestSessionFileOfServer(t *testing.T) {
 	}
 }
 
+// engine sends ENGINE with a data channel, and returns its other end.
+func engine(t *testing.T, conf *channel.Conn, m *wire.Engine, more ...int) *os.File {
+	t.Helper()
+	p, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	app := os.NewFile(uintptr(p[0]), "app")
+	t.Cleanup(func() { app.Close() })
+	_ = app.SetDeadline(time.Now().Add(patience))
+	err = conf.Send(m, append([]int{p[1]}, more...)...)
+	unix.Close(p[1])
+	if err != nil {
+		t.Fatal(err)
+	}
+	return app
+}
+
+func TestEngine(t *testing.T) {
+	link, _ := startWorker(t)
+	conf, text := configure(t, link, 1, document(t, settings(wire.RoleClient)))
+	if text != "" {
+		t.Fatal(text)
+	}
+	defer conf.Close()
+	// A data channel of another kind is this connection's trouble alone.
+	other, end, err := channel.Pair()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer other.Close()
+	err = conf.Send(&wire.Engine{}, end)
+	unix.Close(end)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, _, err := other.Recv(); err != io.EOF {
+		t.Errorf("a wrong data channel: %v", err)
+	}
+	session := file(t, nil)
+	defer unix.Close(session)
+	app := engine(t, conf, &wire.Engine{Servername: "localhost"}, session)
+	var head [wire.FrameHeader + 4]byte
+	if _, err := io.ReadFull(app, head[:]); err != nil || binary.BigEndian.Uint16(head[6:]) != 0x0035 {
+		t.Errorf("first message %x, %v", head, err)
+	}
+}
+
+func TestEngineRefused(t *testing.T) {
+	link, _ := startWorker(t)
+	kp := testcert.New(t, testcert.Options{})
+	session := file(t, nil)
+	defer unix.Close(session)
+	for i, tt := range []struct {
+		name string
+		role uint8
+		m    *wire.Engine
+		more []int
+	}{
+		{"session file of a server", wire.RoleServer, &wire.Engine{}, []int{session}},
+		{"name of a server", wire.RoleServer, &wire.Engine{Servername: "a"}, nil},
+		{"unknown flags", wire.RoleClient, &wire.Engine{Verify: 16}, nil},
+	} {
+		conf, text := configure(t, link, uint32(i), document(t, settings(tt.role),
+			&wire.Keypair{Slot: 1, Certificate: kp.CertPEM}))
+		if text != "" {
+			t.Fatal(text)
+		}
+		engine(t, conf, tt.m, tt.more...)
+		if m, ok := recv(t, link).(*wire.ConfigClosed); !ok || m.Config != uint32(i) {
+			t.Errorf("%s: %+v", tt.name, m)
+		}
+		conf.Close()
+	}
+}
+
 // ask sends OCSP and returns the answer.
 func ask(t *testing.T, conf *channel.Conn, id uint64, response int) *wire.OCSPReply {
 	t.Helper()

@@ -13,6 +13,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"libtls-proxy/goproxy/internal/channel"
+	"libtls-proxy/goproxy/internal/conn"
 	"libtls-proxy/goproxy/internal/tlsconf"
 	"libtls-proxy/goproxy/internal/wire"
 )
@@ -202,8 +203,7 @@ type asker struct {
 	config  *config
 	context uint64
 	address string
-	// gone is closed when the application has given the connection up.
-	gone <-chan struct{}
+	gone    conn.Gone
 	// keys are those that the keeper has for this connection alone.
 	keys []uint32
 }
@@ -212,6 +212,8 @@ var _ tlsconf.Decider = (*asker)(nil)
 
 // ask sends a question, which it gives a number, and waits for the answer.
 func (a *asker) ask(set func(request uint64) wire.Message) (answer, error) {
+	gone, stop := a.gone()
+	defer stop()
 	id, c := a.requests.add()
 	timer := time.NewTimer(time.Duration(a.config.tls.RequestTimeout()) * time.Millisecond)
 	defer timer.Stop()
@@ -220,7 +222,7 @@ func (a *asker) ask(set func(request uint64) wire.Message) (answer, error) {
 	case a.queue <- set(id):
 	case <-timer.C:
 		err = errTimeout
-	case <-a.gone:
+	case <-gone:
 		err = errCancelled
 	}
 	if err != nil {
@@ -232,7 +234,7 @@ func (a *asker) ask(set func(request uint64) wire.Message) (answer, error) {
 		return got, nil
 	case <-timer.C:
 		err = errTimeout
-	case <-a.gone:
+	case <-gone:
 		err = errCancelled
 	}
 	if a.requests.take(id) == nil {

@@ -262,7 +262,7 @@ func TestEndedIsBounded(t *testing.T) {
 // channel, and no descriptor is left.
 func FuzzConfig(f *testing.F) {
 	for _, m := range []wire.Message{
-		&wire.Start{Servername: "a"}, &wire.Status{Connection: 1}, &wire.OCSP{Connection: 1}, &wire.Update{}, &wire.Drain{},
+		&wire.Start{Servername: "a"}, &wire.Engine{Servername: "a"}, &wire.Status{Connection: 1}, &wire.OCSP{Connection: 1}, &wire.Update{}, &wire.Drain{},
 	} {
 		b, err := wire.Encode(m)
 		if err != nil {

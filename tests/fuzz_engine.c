@@ -1,0 +1,335 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * Whatever an engine answers, the library gives a result that tls.h has, and
+ * no more plaintext or records than it was sent. For libFuzzer; with
+ * FUZZ_STANDALONE a program that makes up answers by itself: "fuzz_engine
+ * SECONDS", or "fuzz_engine FILE..." to repeat what was found.
+ */
+
+#include <sys/socket.h>
+
+#include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "tls_internal.h"
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+static void
+expect(int condition, const char *what)
+{
+	if (condition)
+		return;
+	fprintf(stderr, "fuzz_engine: %s\n", what);
+	abort();
+}
+
+/* A committed configuration, whose other end is here. */
+static struct tlsp_config_channel *config_channel;
+static int config_end;
+
+/* The keeper's part. */
+static void *
+commit(void *arg)
+{
+	struct tlsp_commit_reply reply = { 0 };
+	uint8_t buf[256];
+	int draft = *(int *)arg, fds[2];
+	size_t len, nfds = 2;
+
+	expect(tlsp_channel_recv(draft, buf, sizeof(buf), fds, &nfds, 0) > 0 &&
+		   nfds == 2,
+	    "no COMMIT");
+	close(fds[0]);
+	config_end = fds[1];
+	len = tlsp_wire_encode(buf, sizeof(buf), TLSP_COMMIT_REPLY, &reply);
+	expect(send(config_end, buf, len, 0) == (ssize_t)len, "send");
+	return NULL;
+}
+
+static void
+open_config(void)
+{
+	struct tls_error error = { 0 };
+	struct tlsp_handle handle;
+	pthread_t thread;
+	int pair[2];
+
+	expect(tlsp_channel_pair(SOCK_SEQPACKET, pair) == 0, "socketpair");
+	tlsp_handle_set(&handle, pair[0]);
+	expect(pthread_create(&thread, NULL, commit, &pair[1]) == 0, "thread");
+	config_channel =
+	    tlsp_draft_commit(&handle, (const uint8_t *)"", 0, 0, &error);
+	expect(config_channel != NULL, "no configuration");
+	pthread_join(thread, NULL);
+	tlsp_handle_close(&handle);
+	close(pair[1]);
+}
+
+/* What the engine says, a piece each time that something is due. */
+struct script {
+	int fd; /* the worker's end of the data channel */
+	const uint8_t *data;
+	size_t size;
+	size_t sent; /* bounds what can come out */
+	size_t written;
+	unsigned int turns;
+	unsigned int seen; /* so that a sanitizer knows of each byte */
+};
+
+static void
+say(struct script *s)
+{
+	static uint8_t sink[1 << 17];
+	size_t n = s->size;
+
+	while (recv(s->fd, sink, sizeof(sink), MSG_DONTWAIT) > 0)
+		;
+	if (s->size >= 4 && tlsp_get_u32(s->data) < s->size - 4)
+		n = 4 + tlsp_get_u32(s->data);
+	if (n == 0 || s->turns++ > 200) {
+		shutdown(s->fd, SHUT_WR);
+		return;
+	}
+	if (send(s->fd, s->data, n, MSG_DONTWAIT | MSG_NOSIGNAL) == -1)
+		return;
+	s->data += n;
+	s->size -= n;
+	s->sent += n;
+}
+
+static ssize_t
+read_cb(struct tls *ctx, void *buf, size_t len, void *arg)
+{
+	static const uint8_t header[] = { 23, 3, 3, 0, 9 };
+	struct script *s = arg;
+
+	(void)ctx;
+	say(s);
+	if (len == sizeof(header))
+		memcpy(buf, header, len);
+	else
+		memset(buf, 7, len);
+	return s->turns % 7 == 6 ? TLS_WANT_POLLIN : (ssize_t)len;
+}
+
+static ssize_t
+write_cb(struct tls *ctx, const void *buf, size_t len, void *arg)
+{
+	struct script *s = arg;
+
+	(void)ctx;
+	s->seen ^= ((const uint8_t *)buf)[0] ^ ((const uint8_t *)buf)[len - 1];
+	if (s->turns++ % 5 == 4)
+		return TLS_WANT_POLLOUT;
+	if (len > 1 && s->turns % 3 == 0)
+		len /= 2;
+	s->written += len;
+	expect(s->written <= s->sent, "records from nowhere");
+	return (ssize_t)len;
+}
+
+static size_t
+put_established(uint8_t *buf, size_t size)
+{
+	struct tlsp_established facts = { .connection = 1 };
+	size_t len;
+
+	len = tlsp_wire_encode(buf + 4, size - 4, TLSP_ESTABLISHED, &facts);
+	tlsp_put_u32(buf, (uint32_t)len);
+	return 4 + len;
+}
+
+/* The first byte says whether a handshake comes before the rest. */
+int
+LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+	static uint8_t buf[1 << 17];
+	struct script s = { .fd = -1 };
+	uint8_t frame[512], request[256];
+	size_t got = 0, nfds = 1;
+	struct tls *ctx;
+	ssize_t n = 0;
+	int i, done;
+
+	if (size == 0)
+		return 0;
+	if (config_channel == NULL)
+		open_config();
+	expect((ctx = tls_new(TLS_SERVER_CONN)) != NULL, "no memory");
+	tlsp_config_channel_ref(config_channel);
+	ctx->channel = config_channel;
+	expect(tls_engine_start(ctx, read_cb, write_cb, &s) == 0, "start");
+	expect(tlsp_channel_recv(config_end, request, sizeof(request), &s.fd,
+		   &nfds, 0) > 0 &&
+		   nfds == 1,
+	    "no ENGINE");
+	expect(tls_engine_set_nonblock(ctx, 1) == 0, "nonblock");
+	s.data = data + 1;
+	s.size = size - 1;
+	if (data[0] & 1) {
+		n = (ssize_t)put_established(frame, sizeof(frame));
+		expect(send(s.fd, frame, (size_t)n, 0) == n, "send");
+		expect(tls_handshake(ctx) == 0, "no handshake");
+	}
+	for (i = 0; i < 40; i++) {
+		say(&s);
+		done = (ctx->state & TLS_HANDSHAKE_COMPLETE) != 0;
+		switch (((data[0] >> 1) + i) & 3) {
+		case 0:
+		case 1:
+			n = tls_read(ctx, buf, sizeof(buf));
+			if (n > 0)
+				got += (size_t)n;
+			expect(got <= s.sent, "plaintext from nowhere");
+			break;
+		case 2:
+			n = tls_write(ctx, buf, (size_t)i * 1000 + 40000);
+			expect(n <= i * 1000 + 40000, "too much written");
+			break;
+		case 3:
+			if (done && i < 30)
+				continue;
+			n = tls_close(ctx);
+			break;
+		}
+		expect(n >= TLS_WANT_POLLOUT, "a result without a meaning");
+		expect((n == -1) == (tls_error(ctx) != NULL) ||
+			   (ctx->state & TLS_HANDSHAKE_FAILED) != 0,
+		    "an error without a text");
+	}
+	tls_free(ctx);
+	close(s.fd);
+	return 0;
+}
+
+#ifdef FUZZ_STANDALONE
+
+static uint64_t random_state;
+
+static uint64_t
+next_random(void)
+{
+	uint64_t z = random_state += 0x9e3779b97f4a7c15;
+
+	z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9;
+	z = (z ^ (z >> 27)) * 0x94d049bb133111eb;
+	return z ^ (z >> 31);
+}
+
+static size_t
+below(size_t n)
+{
+	return (size_t)(next_random() % n);
+}
+
+/* A message that may be due, as a frame. */
+static size_t
+make_frame(uint8_t *buf, size_t size)
+{
+	static const unsigned int numbers[] = { TLSP_OUTPUT, TLSP_NEED,
+		TLSP_INPUT_REPLY, TLSP_WRITE_REPLY, TLSP_SHUTDOWN_REPLY,
+		TLSP_OUTPUT_FAILED_REPLY, TLSP_FAILED };
+	static uint8_t text[20000];
+	union {
+		struct tlsp_output output;
+		struct tlsp_need need;
+		struct tlsp_input_reply input_reply;
+		struct tlsp_write_reply write_reply;
+		struct tlsp_failed failed;
+	} m;
+	unsigned int number =
+	    numbers[below(sizeof(numbers) / sizeof(numbers[0]))];
+	struct tlsp_string any = { text,
+		below(8) == 0 ? below(sizeof(text)) : below(40) };
+	size_t len;
+
+	memset(text, 'x', sizeof(text));
+	memset(&m, 0, sizeof(m));
+	if (below(10) == 0)
+		return put_established(buf, size);
+	if (number == TLSP_OUTPUT)
+		m.output.records = any;
+	else if (number == TLSP_INPUT_REPLY) {
+		m.input_reply.ending =
+		    (uint8_t)(below(4) == 0 ? below(6) : TLSP_ENDING_OPEN);
+		m.input_reply.plaintext = any;
+	} else if (number != TLSP_NEED && number != TLSP_SHUTDOWN_REPLY &&
+		   below(3) == 0)
+		m.failed.error = any;
+	len = tlsp_wire_encode(buf + 4, size - 4, number, &m);
+	expect(len > 0 && len <= size - 4, "a message cannot be encoded");
+	tlsp_put_u32(buf, (uint32_t)len);
+	return 4 + len;
+}
+
+static size_t
+make_input(uint8_t *buf, size_t size)
+{
+	size_t len = 1, i, n;
+
+	buf[0] = (uint8_t)next_random();
+	for (n = 1 + below(12); n > 0 && size - len > 21000; n--)
+		len += make_frame(buf + len, size - len);
+	for (i = below(3) == 0 ? 1 + below(3) : 0; i > 0; i--)
+		buf[1 + below(len - 1)] = (uint8_t)next_random();
+	return len;
+}
+
+static int
+run_file(const char *path)
+{
+	static uint8_t buf[1 << 20];
+	size_t len;
+	FILE *f;
+
+	if ((f = fopen(path, "rb")) == NULL) {
+		perror(path);
+		return -1;
+	}
+	len = fread(buf, 1, sizeof(buf), f);
+	fclose(f);
+	LLVMFuzzerTestOneInput(buf, len);
+	return 0;
+}
+
+int
+main(int argc, char **argv)
+{
+	static uint8_t buf[300000];
+	unsigned long n = 0;
+	time_t end;
+	char *rest;
+	long seconds;
+	int i, rv = 0;
+
+	seconds = strtol(argc == 2 ? argv[1] : "x", &rest, 10);
+	if (*rest != '\0') {
+		for (i = 1; i < argc; i++)
+			rv |= run_file(argv[i]) == -1;
+		return rv;
+	}
+	/* Each time another one; to have it again: FUZZ_SEED. */
+	random_state = (uint64_t)time(NULL);
+	if ((rest = getenv("FUZZ_SEED")) != NULL)
+		random_state = strtoull(rest, NULL, 10);
+	printf("FUZZ_SEED=%llu\n", (unsigned long long)random_state);
+	fflush(stdout);
+	end = time(NULL) + seconds;
+	do {
+		for (i = 0; i < 100; i++, n++)
+			LLVMFuzzerTestOneInput(buf,
+			    make_input(buf, sizeof(buf)));
+	} while (time(NULL) < end);
+	printf("%lu connections\n", n);
+	return 0;
+}
+
+#endif
