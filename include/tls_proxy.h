@@ -22,6 +22,31 @@ struct tls_config;
  */
 const char *tls_proxy_version(void);
 
+/* What goproxy does for this program. Later releases append fields. */
+struct tls_proxy_info {
+	char release[32]; /* goproxy's version */
+	uint32_t workers; /* processes that speak TLS now */
+	uint32_t deaths;  /* of such processes before their time */
+	uint32_t configs; /* live results of tls_configure and tls_connect* */
+	uint32_t keys;	  /* private keys of these */
+	uint64_t signatures;	/* made with private keys */
+	uint64_t refused;	/* requests of workers for a signature */
+	char refused_last[128]; /* why the last of these; "" for none */
+};
+
+/*
+ * Fills in info, whose size is given as sizeof(*info): a program that was built
+ * with an older header gets the fields it knows, and one built with a newer
+ * header zeroes in those that this library does not know. All numbers are
+ * counted from goproxy's start; it is not started by this function. Returns 0,
+ * or -1 with *errstr, if errstr is not NULL, a static string that says why:
+ * goproxy is not running, say. info is untouched then. Any thread may call
+ * this at any time; it waits for the answer, 5 seconds at most. errno stays as
+ * it is.
+ */
+int tls_proxy_info(struct tls_proxy_info *info, size_t size,
+    const char **errstr);
+
 /*
  * Requests: decisions that a handshake waits for and the program's event loop
  * does not. See tls_request_next(3).

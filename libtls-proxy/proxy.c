@@ -190,13 +190,24 @@ send_message(int fd, unsigned int number, const void *message, const int *fds,
 	return rv;
 }
 
+/* Why there is no answer, as errno has it; NULL for trouble on this side. */
+static const char *
+answer_text(void)
+{
+	if (errno == ETIMEDOUT)
+		return TLSP_NO_ANSWER;
+	if (errno == EPIPE || errno == ECONNRESET || errno == EBADF)
+		return "goproxy has ended unexpectedly";
+	return NULL;
+}
+
 static void
 set_answer_error(struct tls_error *error)
 {
-	if (errno == ETIMEDOUT)
-		tls_error_set(error, 0, 0, TLSP_NO_ANSWER);
-	else if (errno == EPIPE || errno == ECONNRESET || errno == EBADF)
-		tls_error_set(error, 0, 0, "goproxy has ended unexpectedly");
+	const char *text = answer_text();
+
+	if (text != NULL)
+		tls_error_set(error, 0, 0, "%s", text);
 	else
 		tls_error_set(error, 0, errno, "failed to reach goproxy");
 }
@@ -258,6 +269,29 @@ control(struct tlsp_handle *handle, struct tls_error *error)
 	*handle = proxy.control;
 	unlock();
 	return rv;
+}
+
+int
+tlsp_info(struct tlsp_info_reply *reply, uint8_t buf[TLSP_REPLY_MAX],
+    const char **errstr)
+{
+	struct tlsp_info info = { 0 };
+	struct tlsp_handle handle;
+
+	lock();
+	handle = proxy.control;
+	unlock();
+	if (!peer_alive(tlsp_handle_fd(&handle))) {
+		*errstr = "goproxy is not running";
+		return -1;
+	}
+	if (request(handle.fd, TLSP_INFO, &info, NULL, 0, reply, buf,
+		TLSP_REPLY_MAX, TLSP_ANSWER_TIMEOUT) == -1) {
+		if ((*errstr = answer_text()) == NULL)
+			*errstr = "failed to reach goproxy";
+		return -1;
+	}
+	return 0;
 }
 
 /* Forgets a goproxy that has died, unless another thread has replaced it. */

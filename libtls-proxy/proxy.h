@@ -38,6 +38,13 @@ int tlsp_config_channel_asks(const struct tlsp_config_channel *channel);
 int tlsp_config_channel_alive(const struct tlsp_config_channel *channel);
 
 /*
+ * Asks the keeper, which is not started if there is none. The reply's strings
+ * point into buf. On failure -1, and *errstr is a static text.
+ */
+int tlsp_info(struct tlsp_info_reply *reply, uint8_t buf[TLSP_REPLY_MAX],
+    const char **errstr);
+
+/*
  * Opens a draft in the keeper, which is started if there is none. On failure
  * -1 and *error is set, as in all functions here that have an error.
  */

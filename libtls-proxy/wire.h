@@ -28,6 +28,12 @@
 	M(HELLO, hello, 0x0001, library, control, 1, 1, )		       \
 	M(HELLO_REPLY, hello_reply, 0x0081, keeper, draft, 0, 0,	       \
 	    F(hello_reply, str, release))				       \
+	M(INFO, info, 0x0050, library, control, 1, 1, )			       \
+	M(INFO_REPLY, info_reply, 0x00d0, keeper, reply, 0, 0,		       \
+	    F(info_reply, str, release) F(info_reply, u32, workers)	       \
+	    F(info_reply, u32, deaths) F(info_reply, u32, configs)	       \
+	    F(info_reply, u32, keys) F(info_reply, u64, signatures)	       \
+	    F(info_reply, u64, refused) F(info_reply, str, refused_last))      \
 	M(ADD_KEY, add_key, 0x0002, library, draft, 2, 2, )		       \
 	M(ADD_KEY_REPLY, add_key_reply, 0x0082, keeper, reply, 0, 0,	       \
 	    F(add_key_reply, str, error) F(add_key_reply, u32, slot))	       \

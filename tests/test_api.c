@@ -26,6 +26,7 @@ static struct tls_config *config;
 static struct tls *client, *server, *conn;
 static struct tls_signer *signer;
 static uint8_t bytes[64], *signature;
+static struct tls_proxy_info info;
 static size_t length;
 
 static ssize_t
@@ -91,6 +92,7 @@ enum kind {
 	X(tls_server, THERE, server = tls_server())                            \
 	X(tls_default_ca_cert_file, THERE, tls_default_ca_cert_file())         \
 	X(tls_proxy_version, THERE, tls_proxy_version())                       \
+	X(tls_proxy_info, ANY, tls_proxy_info(&info, sizeof(info), NULL))      \
 	X(tls_config_add_keypair_file, CONFIG,                                 \
 	    tls_config_add_keypair_file(config, "/no/cert", "/no/key"))        \
 	X(tls_config_add_keypair_mem, CONFIG,                                  \

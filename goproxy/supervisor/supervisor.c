@@ -39,18 +39,28 @@ struct failure {
 	int32_t errnum;
 };
 
+/*
+ * Go's runtime overwrites what its garbage collector frees. It leaves no copy
+ * of a stack behind by moving it to a smaller one, and none of registers by
+ * interrupting who uses them.
+ */
+static const char keeper_variable[] =
+    "GODEBUG=clobberfree=1,gcshrinkstackoff=1,asyncpreemptoff=1";
+
 /* The message SPAWN of goproxy-protocol(7). */
 static const uint8_t spawn[] = { 0x00, 0x01, 0x00, 0x20 };
 
 /*
- * In the child: makes the nfds descriptors 3, 4, ... and becomes goproxy. All
- * others are close-on-exec. Returns only on failure.
+ * In the child: makes the nfds descriptors 3, 4, ... and becomes goproxy, with
+ * one variable in its environment or NULL for none. All other descriptors are
+ * close-on-exec. Returns only on failure.
  */
 static void
-become(int goproxy, const char *role, const int *fds, int nfds)
+become(int goproxy, const char *role, const char *variable, const int *fds,
+    int nfds)
 {
 	char *const argv[] = { (char *)"goproxy", (char *)role, NULL };
-	char *const envp[] = { NULL };
+	char *const envp[] = { (char *)variable, NULL };
 	int high[2], i;
 
 	signal(SIGCHLD, SIG_DFL);
@@ -125,7 +135,7 @@ main(void)
 	case 0:
 		keeper_fds[0] = CONTROL;
 		keeper_fds[1] = channel[1];
-		become(goproxy, "keeper", keeper_fds, 2);
+		become(goproxy, "keeper", keeper_variable, keeper_fds, 2);
 		goto err;
 	}
 	close(CONTROL);
@@ -135,7 +145,7 @@ main(void)
 	/* A link that gets no worker ends, which the keeper sees. */
 	while ((link = receive_spawn(channel[0])) != -1) {
 		if (fork() == 0) {
-			become(goproxy, "worker", &link, 1);
+			become(goproxy, "worker", NULL, &link, 1);
 			_exit(127);
 		}
 		close(link);

@@ -28,6 +28,7 @@ func (d *draft) attachKey(id uint32, certificate, keyFd int) *wire.AttachKeyRepl
 	if data, err = d.read(keyFd); err != nil {
 		return fail(readError("failed to read private key", err))
 	}
+	defer d.keeper.collector.wake()
 	defer clear(data)
 	k := parseKey(data)
 	if k.err != nil {
@@ -36,6 +37,7 @@ func (d *draft) attachKey(id uint32, certificate, keyFd int) *wire.AttachKeyRepl
 	if !k.matches(chain.Leaf.PublicKey) {
 		return fail(errMismatch.Error())
 	}
+	k.leaf = chain.Leaf.Raw
 	d.last++
 	if !d.keeper.attach(id, d.id, d.last, k) {
 		return fail("goproxy does not know the configuration any more")

@@ -23,6 +23,7 @@ type keeper struct {
 	release    string
 	supervisor *channel.Conn
 	sem        semaphores
+	collector  collector
 
 	mu      sync.Mutex
 	nextID  uint32
@@ -35,14 +36,19 @@ type keeper struct {
 	// control channel, drafts, and committed configurations.
 	users   int
 	drained bool
-	refused uint64
+
+	// What INFO tells.
+	died        uint32
+	signatures  uint64
+	refused     uint64
+	refusedLast string
 }
 
 // A config is a committed configuration.
 type config struct {
 	id       uint32
 	draft    uint32
-	role     uint8
+	use      use
 	keys     map[uint32]*key
 	highest  uint32 // slot of those it was committed with
 	attached int    // keys beside those, each for one connection
@@ -93,19 +99,24 @@ func (k *keeper) control(ctl *channel.Conn) {
 			ctl.Close()
 			return
 		}
-		if !k.hello(b, fds) {
+		if !k.handleControl(b, fds) {
 			ctl.Close()
 			return
 		}
 	}
 }
 
-func (k *keeper) hello(b []byte, fds channel.Fds) bool {
+func (k *keeper) handleControl(b []byte, fds channel.Fds) bool {
 	defer fds.Close()
-	_, err := wire.Decode("library", "control", b, len(fds))
+	m, err := wire.Decode("library", "control", b, len(fds))
 	var version *wire.VersionError
 	if err != nil && !(errors.As(err, &version) && len(fds) == 1) {
 		return false
+	}
+	if _, ok := m.(*wire.Info); ok {
+		// Who does not wait for the answer does not need it.
+		_ = channel.Reply(fds.Take(0), k.info())
+		return true
 	}
 	c, err := channel.New(fds.Take(0))
 	if err != nil {
@@ -160,6 +171,7 @@ type draft struct {
 
 func (d *draft) serve() {
 	defer d.keeper.drop()
+	defer d.keeper.collector.wake()
 	defer d.channel.Close()
 	for {
 		b, fds, err := d.channel.Recv()
@@ -187,6 +199,7 @@ func (d *draft) handle(b []byte, fds channel.Fds) bool {
 		_ = channel.Reply(reply, &wire.AddKeyReply{Error: text, Slot: slot})
 	case *wire.DropKey:
 		delete(d.keys, m.Slot)
+		d.keeper.collector.wake()
 	case *wire.CheckCert:
 		reply := fds.Take(1)
 		hash, text := d.checkCert(fds[0])
@@ -219,6 +232,7 @@ func (d *draft) add(fd int) (text string, slot uint32) {
 		return readError("failed to read private key", err), 0
 	}
 	defer clear(data)
+	d.keeper.collector.wake()
 	d.last++
 	d.keys[d.last] = parseKey(data)
 	return "", d.last
@@ -252,6 +266,7 @@ func (d *draft) decrypt(fd int, password []byte) (key []byte, text string) {
 		return nil, readError("failed to read private key", err)
 	}
 	defer clear(data)
+	d.keeper.collector.wake()
 	return decryptKey(data, password)
 }
 
@@ -278,18 +293,24 @@ func (d *draft) check(fd int) (*config, error) {
 	if err != nil {
 		return nil, err
 	}
+	// There may be ticket keys in it.
+	defer clear(data)
 	settings, pairs, _, err := wire.DecodeDocument(data)
 	if err != nil {
 		return nil, err
 	}
-	conf := &config{role: settings.Role, keys: make(map[uint32]*key), pairs: len(pairs)}
+	conf := &config{
+		use:   use{role: settings.Role, protocols: settings.Protocols},
+		keys:  make(map[uint32]*key),
+		pairs: len(pairs),
+	}
 	for _, p := range pairs {
 		if err := d.checkPair(conf, p); err != nil {
 			return nil, err
 		}
 	}
 	bare := func(p *wire.Keypair) bool { return p.Slot == wire.AppSlot }
-	if conf.role == wire.RoleServer && len(conf.keys) == 0 && !slices.ContainsFunc(pairs, bare) {
+	if conf.use.role == wire.RoleServer && len(conf.keys) == 0 && !slices.ContainsFunc(pairs, bare) {
 		return nil, errMismatch
 	}
 	return conf, nil
@@ -342,5 +363,8 @@ func (d *draft) checkPair(conf *config, p *wire.Keypair) error {
 	}
 	conf.keys[p.Slot] = key
 	conf.highest = max(conf.highest, p.Slot)
+	if conf.use.leaf == nil {
+		conf.use.leaf = chain.Leaf.Raw
+	}
 	return nil
 }

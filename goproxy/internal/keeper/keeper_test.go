@@ -393,7 +393,8 @@ func serving(t *testing.T, kind string) (*bench, *channel.Conn, *channel.Conn, u
 	draft := b.draft()
 	defer draft.Close()
 	slot := addKey(t, draft, kp.KeyPEM).Slot
-	conf := request(t, draft, &wire.Commit{}, document(t, &wire.Settings{Role: wire.RoleServer},
+	settings := &wire.Settings{Role: wire.RoleServer, Protocols: bothVersions}
+	conf := request(t, draft, &wire.Commit{}, document(t, settings,
 		&wire.Keypair{Slot: slot, Certificate: kp.CertPEM}))
 	m, fds := recv(t, link, "keeper", "link")
 	fds.Close()
@@ -407,11 +408,33 @@ func serving(t *testing.T, kind string) (*bench, *channel.Conn, *channel.Conn, u
 	return b, link, conf, id
 }
 
-// A worker that was taken over gets nothing signed but handshakes.
+func (b *bench) info() *wire.InfoReply {
+	b.t.Helper()
+	reply, end, err := channel.Pair()
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	defer reply.Close()
+	if err := b.control.Send(&wire.Info{}, end); err != nil {
+		b.t.Fatal(err)
+	}
+	unix.Close(end)
+	m, _ := recv(b.t, reply, "keeper", "reply")
+	return m.(*wire.InfoReply)
+}
+
+// A worker that was taken over gets nothing signed but handshakes, and the
+// application can see that it has tried.
 func TestFakeWorker(t *testing.T) {
-	b, link, conf, id := serving(t, "p256")
+	for _, kind := range []string{"rsa", "p256", "ed25519"} {
+		t.Run(kind, func(t *testing.T) { testFakeWorker(t, kind) })
+	}
+}
+
+func testFakeWorker(t *testing.T, kind string) {
+	b, link, conf, id := serving(t, kind)
 	defer conf.Close()
-	ask := func(config, slot uint32, scheme tls.SignatureScheme, message []byte) *wire.SignReply {
+	ask := func(config, slot uint32, scheme tls.SignatureScheme, message []byte) string {
 		t.Helper()
 		request := &wire.Sign{Request: 5, Config: config, Slot: slot, Scheme: uint16(scheme), Message: message}
 		if err := link.Send(request); err != nil {
@@ -422,32 +445,125 @@ func TestFakeWorker(t *testing.T) {
 		if r.Request != 5 || (r.Error == "") != (len(r.Signature) != 0) {
 			t.Fatalf("%+v", r)
 		}
-		return r
+		return r.Error
 	}
-	good := []byte(strings.Repeat(" ", 64) + "TLS 1.3, server CertificateVerify\x00" + strings.Repeat("x", 32))
-	if r := ask(id, 1, tls.ECDSAWithP256AndSHA256, good); r.Error != "" {
-		t.Error(r.Error)
+	scheme := map[string]tls.SignatureScheme{
+		"rsa": tls.PSSWithSHA256, "p256": tls.ECDSAWithP256AndSHA256, "ed25519": tls.Ed25519,
+	}[kind]
+	verify13 := func(context string) []byte {
+		return append(append(bytes.Clone(padding13), context...), make([]byte, 32)...)
+	}
+	good13, good12 := verify13(context13Server), keyExchange(t, tls.X25519)
+	h := shake(t, testcert.New(t, testcert.Options{}), &tls.Config{MaxVersion: tls.VersionTLS12})
+	type request struct {
+		config, slot uint32
+		scheme       tls.SignatureScheme
+		message      []byte
+		want         error
+	}
+	requests := map[string]request{
+		"TLS 1.3":                         {id, 1, scheme, good13, nil},
+		"TLS 1.2":                         {id, 1, scheme, good12, nil},
+		"a client's TLS 1.3":              {id, 1, scheme, verify13(context13Client), errForm},
+		"a client's TLS 1.2":              {id, 1, scheme, h.client, errForm},
+		"another slot":                    {id, 2, scheme, good13, errNoSuchKey},
+		"no slot":                         {id, 0, scheme, good13, errNoSuchKey},
+		"another configuration":           {id + 1, 1, scheme, good13, errNoSuchKey},
+		"MD5":                             {id, 1, 0x0101, good12, errScheme},
+		"SHA-1 with RSA":                  {id, 1, tls.PKCS1WithSHA1, good12, errScheme},
+		"SHA-1 with ECDSA":                {id, 1, tls.ECDSAWithSHA1, good12, errScheme},
+		"PKCS #1 in TLS 1.3":              {id, 1, tls.PKCS1WithSHA256, good13, errScheme},
+		"a curve's scheme of another one": {id, 1, tls.ECDSAWithP384AndSHA384, good13, errScheme},
+		"no scheme":                       {id, 1, 0, good13, errScheme},
 	}
 	for name, message := range otherMessages(t) {
-		if r := ask(id, 1, tls.ECDSAWithP256AndSHA256, message); r.Error == "" {
-			t.Errorf("%s was signed", name)
+		requests[name] = request{id, 1, scheme, message, errForm}
+	}
+	before := b.info()
+	want := *before
+	for name, r := range requests {
+		got := ask(r.config, r.slot, r.scheme, r.message)
+		if r.want == nil {
+			want.Signatures++
+			if got != "" {
+				t.Errorf("%s: %s", name, got)
+			}
+		} else {
+			want.Refused++
+			want.RefusedLast = r.want.Error()
+			if got != r.want.Error() {
+				t.Errorf("%s: %q, want %q", name, got, r.want)
+			}
+		}
+		if info := b.info(); *info != want {
+			t.Fatalf("%s: %+v, want %+v", name, info, want)
 		}
 	}
-	if r := ask(id, 1, tls.ECDSAWithP384AndSHA384, good); r.Error == "" {
-		t.Error("signed with the scheme of another curve")
-	}
-	if r := ask(id, 2, tls.ECDSAWithP256AndSHA256, good); r.Error != "no such key" {
-		t.Errorf("other slot: %+v", r)
-	}
-	if r := ask(id+1, 1, tls.ECDSAWithP256AndSHA256, good); r.Error != "no such key" {
-		t.Errorf("other configuration: %+v", r)
+	if want.Signatures != 2 || want.Refused != uint64(len(requests)-2) {
+		t.Errorf("%+v", want)
 	}
 	if err := link.Send(&wire.ConfigClosed{Config: id}); err != nil {
 		t.Fatal(err)
 	}
-	if r := ask(id, 1, tls.ECDSAWithP256AndSHA256, good); r.Error != "no such key" {
-		t.Errorf("closed configuration: %+v", r)
+	if text := ask(id, 1, scheme, good13); text != errNoSuchKey.Error() {
+		t.Errorf("closed configuration: %q", text)
 	}
+	b.control.Close()
+	recv(t, link, "keeper", "link")
+	link.Close()
+	b.finish()
+}
+
+func TestInfo(t *testing.T) {
+	b := newBench(t)
+	link := b.worker()
+	// The link is the first thing that a keeper makes, and not yet served.
+	wait := func(want wire.InfoReply) {
+		t.Helper()
+		for deadline := time.Now().Add(patience); ; time.Sleep(time.Millisecond) {
+			info := b.info()
+			if *info == want {
+				return
+			}
+			if time.Now().After(deadline) {
+				t.Fatalf("%+v, want %+v", info, want)
+			}
+		}
+	}
+	wait(wire.InfoReply{Release: "test", Workers: 1})
+	// Two configurations of one draft have three different keys.
+	draft := b.draft()
+	var pairs []wire.Message
+	for range 3 {
+		kp := testcert.New(t, testcert.Options{})
+		pairs = append(pairs, &wire.Keypair{Slot: addKey(t, draft, kp.KeyPEM).Slot, Certificate: kp.CertPEM})
+	}
+	var confs []*channel.Conn
+	for _, part := range [][]wire.Message{pairs[:2], pairs[1:]} {
+		doc := append([]wire.Message{&wire.Settings{Role: wire.RoleServer, Protocols: bothVersions}}, part...)
+		confs = append(confs, request(t, draft, &wire.Commit{}, document(t, doc...)))
+	}
+	draft.Close()
+	wait(wire.InfoReply{Release: "test", Workers: 1, Configs: 2, Keys: 3})
+	link.Close()
+	link = b.worker()
+	wait(wire.InfoReply{Release: "test", Workers: 1, Deaths: 1, Configs: 2, Keys: 3})
+	for _, c := range confs {
+		m, fds := recv(t, link, "keeper", "link")
+		fds.Close()
+		if err := link.Send(&wire.ConfigClosed{Config: m.(*wire.Config).Config}); err != nil {
+			t.Fatal(err)
+		}
+		defer c.Close()
+	}
+	wait(wire.InfoReply{Release: "test", Workers: 1, Deaths: 1})
+	// A reply channel that is none, or that nobody reads, harms nobody.
+	fd := memfd(t, nil)
+	if err := b.control.Send(&wire.Info{}, fd); err != nil {
+		t.Fatal(err)
+	}
+	unix.Close(fd)
+	wait(wire.InfoReply{Release: "test", Workers: 1, Deaths: 1})
 	b.control.Close()
 	recv(t, link, "keeper", "link")
 	link.Close()
@@ -567,7 +683,7 @@ func newLinked(t testing.TB) *linked {
 		unix.Close(appEnd)
 	})
 	k := &keeper{sem: newSemaphores(), configs: make(map[uint32]*config), users: 2}
-	conf := &config{id: 1, role: wire.RoleServer, pairs: 1, channel: app, document: memfd(t, nil),
+	conf := &config{id: 1, use: use{role: wire.RoleServer}, pairs: 1, channel: app, document: memfd(t, nil),
 		update: channel.Fds{memfd(t, nil)}}
 	k.configs[1] = conf
 	return &linked{k, conf, &link{channel: l, pending: make(chan struct{}, maxPending)}}
@@ -710,34 +826,6 @@ func TestNoSupervisor(t *testing.T) {
 		t.Error("the keeper does not end")
 	}
 	b.control.Close()
-}
-
-func TestRefusalsAreCounted(t *testing.T) {
-	l, end, err := channel.Pair()
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	k := &keeper{sem: newSemaphores(), configs: make(map[uint32]*config)}
-	k.configs[1] = &config{role: wire.RoleServer, keys: map[uint32]*key{1: {private: testcert.NewKey(t, "")}}}
-	lk := &link{channel: l, pending: make(chan struct{}, maxPending)}
-	for _, slot := range []uint32{1, 2} {
-		if err := k.sign(lk, &wire.Sign{Config: 1, Slot: slot, Scheme: uint16(tls.ECDSAWithP256AndSHA256)}); err != nil {
-			t.Fatal(err)
-		}
-	}
-	other, err := channel.New(end)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer other.Close()
-	recv(t, other, "keeper", "link")
-	recv(t, other, "keeper", "link")
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	if k.refused != 2 {
-		t.Errorf("%d refusals", k.refused)
-	}
 }
 
 // Whatever is sent on a draft, the keeper takes it or closes the draft.

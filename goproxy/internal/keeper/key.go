@@ -3,6 +3,7 @@
 package keeper
 
 import (
+	"bytes"
 	"crypto"
 	"crypto/ecdsa"
 	"crypto/ed25519"
@@ -12,6 +13,7 @@ import (
 	"encoding/pem"
 	"errors"
 	"fmt"
+	"math/big"
 	"os"
 	"slices"
 	"syscall"
@@ -34,24 +36,37 @@ var (
 // A key is a private key, or the reason why what was given is none: libtls
 // tells that when the configuration is used, so the keeper does at COMMIT.
 type key struct {
-	private crypto.Signer
-	err     error
+	public crypto.PublicKey
+	// signer returns what signs a single message. It exists so that there
+	// is one copy of each secret number while nothing is signed: crypto/*
+	// keeps another one of its own for as long as it knows the key.
+	signer func() crypto.Signer
+	err    error
+
+	exponent []byte // only of an RSA key that signs anything
+	leaf     []byte // its certificate, of a key for one connection
 }
 
 func (k *key) matches(public crypto.PublicKey) bool {
-	p, ok := k.private.Public().(interface{ Equal(crypto.PublicKey) bool })
+	p, ok := k.public.(interface{ Equal(crypto.PublicKey) bool })
 	return ok && p.Equal(public)
 }
 
 // parseKey reads a private key in PEM.
-func parseKey(data []byte) *key {
+func parseKey(data []byte) (k *key) {
+	erasing(func() { k = firstKey(data, newKey) })
+	return k
+}
+
+// firstKey makes a key of the first one in data.
+func firstKey(data []byte, make func(parsed any) *key) *key {
 	for {
 		var block *pem.Block
 		block, data = pem.Decode(data)
 		if block == nil {
 			return &key{err: errReadKey}
 		}
-		k := parseBlock(block)
+		k := parseBlock(block, make)
 		clear(block.Bytes)
 		if k != nil {
 			return k
@@ -61,7 +76,7 @@ func parseKey(data []byte) *key {
 
 // parseBlock returns nil for a block that is not a key, such as the
 // parameters before an elliptic curve's or a certificate in the same file.
-func parseBlock(block *pem.Block) *key {
+func parseBlock(block *pem.Block, make func(parsed any) *key) *key {
 	var parsed any
 	var err error
 	switch block.Type {
@@ -79,14 +94,50 @@ func parseBlock(block *pem.Block) *key {
 	if err != nil || len(block.Headers) != 0 {
 		return &key{err: errReadKey}
 	}
-	switch parsed.(type) {
-	case *rsa.PrivateKey, *ecdsa.PrivateKey, ed25519.PrivateKey:
-		private := parsed.(crypto.Signer)
-		if tlsconf.SupportedKey(private.Public()) {
-			return &key{private: private}
-		}
+	return make(parsed)
+}
+
+func newKey(parsed any) (k *key) {
+	switch parsed := parsed.(type) {
+	case *rsa.PrivateKey:
+		k = newRSA(parsed)
+	case *ecdsa.PrivateKey:
+		k = newECDSA(parsed)
+	case ed25519.PrivateKey:
+		k = newEd25519(parsed)
 	}
-	return &key{err: errLoadKey}
+	if k == nil || !tlsconf.SupportedKey(k.public) {
+		return &key{err: errLoadKey}
+	}
+	return k
+}
+
+// newRSA keeps what crypto/rsa has computed for signing and nothing else: its
+// other fields hold the same numbers once more.
+func newRSA(private *rsa.PrivateKey) *key {
+	public := private.PublicKey
+	small := &rsa.PrivateKey{PublicKey: public, Precomputed: private.Precomputed}
+	small.Precomputed.Dp, small.Precomputed.Dq, small.Precomputed.Qinv = nil, nil, nil
+	//lint:ignore SA1019 it has parts of the key where there are three primes
+	small.Precomputed.CRTValues = nil
+	return &key{public: &public, signer: func() crypto.Signer { return small }}
+}
+
+func newECDSA(private *ecdsa.PrivateKey) *key {
+	public := private.PublicKey
+	// A number below the group's order, so that this never fails.
+	//lint:ignore SA1019 Bytes gives a copy that crypto/ecdsa caches
+	secret := private.D.FillBytes(make([]byte, (public.Params().N.BitLen()+7)/8))
+	return &key{public: &public, signer: func() crypto.Signer {
+		//lint:ignore SA1019 ParseRawPrivateKey computes the public key
+		return &ecdsa.PrivateKey{PublicKey: public, D: new(big.Int).SetBytes(secret)}
+	}}
+}
+
+func newEd25519(private ed25519.PrivateKey) *key {
+	return &key{public: private.Public(), signer: func() crypto.Signer {
+		return ed25519.PrivateKey(bytes.Clone(private))
+	}}
 }
 
 // readAll reads a descriptor of the application's: a regular file from its
@@ -152,18 +203,21 @@ const maxDecrypted = wire.MaxMessage - 12
 // decryptKey returns a private key as PKCS #8 in PEM, or a text that says why
 // it is none.
 func decryptKey(data, password []byte) (key []byte, text string) {
-	der, err := pkcs.Decrypt(data, password)
-	if err != nil {
-		// The error may quote the file.
-		return nil, fmt.Sprintf("failed to decrypt private key: %.200s", err)
-	}
-	defer clear(der)
-	key = encodeKey(der)
+	erasing(func() {
+		der, err := pkcs.Decrypt(data, password)
+		if err != nil {
+			// The error may quote the file.
+			text = fmt.Sprintf("failed to decrypt private key: %.200s", err)
+			return
+		}
+		key = encodeKey(der)
+		clear(der)
+	})
 	if len(key) > maxDecrypted {
 		clear(key)
 		return nil, "private key is too long"
 	}
-	return key, ""
+	return key, text
 }
 
 // encodeKey is pem.Encode without copies that nobody can clear.

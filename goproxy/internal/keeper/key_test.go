@@ -72,7 +72,7 @@ func TestParseKey(t *testing.T) {
 			"KEY-----\nProc-Type: 4,ENCRYPTED\nDEK-Info: AES-128-CBC,00\n\n", 1), errReadKey},
 	} {
 		k := parseKey([]byte(tt.pem))
-		if k.err != tt.want || (k.private == nil) != (k.err != nil) {
+		if k.err != tt.want || (k.signer == nil) != (k.err != nil) {
 			t.Errorf("%s: %v", tt.name, k.err)
 		}
 	}

@@ -5,18 +5,33 @@ package keeper
 import (
 	"bytes"
 	"crypto"
+	"crypto/ecdh"
 	"crypto/ecdsa"
 	"crypto/ed25519"
 	"crypto/elliptic"
 	"crypto/rand"
 	"crypto/rsa"
 	"crypto/tls"
+	"encoding/asn1"
 	"errors"
 
 	"libtls-proxy/goproxy/internal/wire"
 )
 
-var errForm = errors.New("not a message that a TLS handshake signs")
+// Why the keeper refuses to sign.
+var (
+	errNoSuchKey = errors.New("no such key")
+	errForm      = errors.New("not a message that a TLS handshake signs")
+	errVersion   = errors.New("the configuration does not allow this version of TLS")
+	errScheme    = errors.New("signature scheme does not fit the key")
+)
+
+// A use is what a configuration uses its keys for.
+type use struct {
+	role      uint8
+	protocols uint32
+	leaf      []byte // the first certificate in DER, a client's only one
+}
 
 // A form is what a message to sign can be.
 type form int
@@ -27,30 +42,42 @@ const (
 	form12        // ServerKeyExchange or CertificateVerify of TLS 1.2
 )
 
-// sign signs message if it is one that a handshake in that role signs, and
-// scheme one that fits the key and the message. A worker that was taken over
-// can so open TLS connections in the name of the key, while it lives, and get
-// nothing else from it.
-func sign(k crypto.Signer, role uint8, scheme uint16, message []byte) ([]byte, error) {
-	f := classify(role, message)
+// protocol returns the version's bit in the settings.
+func (f form) protocol() uint32 {
+	if f == form13 {
+		return wire.ProtocolTLS13
+	}
+	return wire.ProtocolTLS12
+}
+
+// sign signs message if it is one that a handshake of the configuration
+// signs, and scheme one that fits the key and the message. A worker that was
+// taken over can so open TLS connections in the name of the key, while it
+// lives, and get nothing else from it.
+func sign(k *key, u *use, scheme uint16, message []byte) (signature []byte, err error) {
+	f := u.classify(message)
 	if f == formNone {
 		return nil, errForm
 	}
-	hash, ok := schemeHash(k, f, tls.SignatureScheme(scheme))
+	if u.protocols&f.protocol() == 0 {
+		return nil, errVersion
+	}
+	hash, ok := schemeHash(k.public, f, tls.SignatureScheme(scheme))
 	if !ok {
-		return nil, errors.New("signature scheme does not fit the key")
+		return nil, errScheme
 	}
 	var opts crypto.SignerOpts = hash
 	switch tls.SignatureScheme(scheme) {
 	case tls.PSSWithSHA256, tls.PSSWithSHA384, tls.PSSWithSHA512:
 		opts = &rsa.PSSOptions{SaltLength: rsa.PSSSaltLengthEqualsHash, Hash: hash}
 	}
-	return crypto.SignMessage(k, rand.Reader, message, opts)
+	erasing(func() { signature, err = crypto.SignMessage(k.signer(), rand.Reader, message, opts) })
+	return signature, err
 }
 
 // schemeHash returns the hash of the scheme, 0 for Ed25519.
-func schemeHash(k crypto.Signer, f form, scheme tls.SignatureScheme) (crypto.Hash, bool) {
-	switch key := k.Public().(type) {
+func schemeHash(public crypto.PublicKey, f form, scheme tls.SignatureScheme) (crypto.Hash, bool) {
+	switch public := public.(type) {
 	case *rsa.PublicKey:
 		switch scheme {
 		case tls.PSSWithSHA256:
@@ -85,19 +112,19 @@ func schemeHash(k crypto.Signer, f form, scheme tls.SignatureScheme) (crypto.Has
 		default:
 			return 0, false
 		}
-		return hash, f == form12 || key.Curve == curve
+		return hash, f == form12 || public.Curve == curve
 	case ed25519.PublicKey:
 		return 0, scheme == tls.Ed25519
 	}
 	return 0, false
 }
 
-func classify(role uint8, message []byte) form {
-	if isVerify13(role, message) {
+func (u *use) classify(message []byte) form {
+	if isVerify13(u.role, message) {
 		return form13
 	}
-	if role == wire.RoleServer && isKeyExchange(message) ||
-		role == wire.RoleClient && isTranscript(message) {
+	if u.role == wire.RoleServer && isKeyExchange(message) ||
+		u.role == wire.RoleClient && isTranscript(message, u.leaf) {
 		return form12
 	}
 	return formNone
@@ -125,78 +152,50 @@ func isVerify13(role uint8, message []byte) bool {
 	return ok && (len(rest) == 32 || len(rest) == 48)
 }
 
-// pointLengths holds the groups of TLS 1.2 and the length of a point in each.
-var pointLengths = map[tls.CurveID]int{
-	tls.CurveP256: 65,
-	tls.CurveP384: 97,
-	tls.CurveP521: 133,
-	tls.X25519:    32,
-}
-
-// isKeyExchange is RFC 8422 section 5.4: two randoms and the parameters.
+// isKeyExchange is RFC 8422 section 5.4: two randoms and the parameters. The
+// randoms are the asker's choice, as is the point to a degree: what could be a
+// certificate or the like as well is refused, though once in some ten million
+// times it is none.
 func isKeyExchange(message []byte) bool {
-	const randoms, namedCurve = 64, 3
-	if len(message) < randoms+4 {
+	if isDER(message) {
 		return false
 	}
-	params := message[randoms:]
-	if params[0] != namedCurve {
-		return false
-	}
-	curve := tls.CurveID(params[1])<<8 | tls.CurveID(params[2])
-	want, ok := pointLengths[curve]
-	point := params[4:]
-	if !ok || int(params[3]) != want || len(point) != want {
-		return false
-	}
-	return curve == tls.X25519 || point[0] == 4
+	p := parser{rest: message}
+	p.next(2 * randomLen)
+	p.ecdhe()
+	return p.end()
 }
 
-// Handshake types of RFC 5246 section 7.4 and RFC 6066.
-const (
-	typeClientHello        = 1
-	typeServerHello        = 2
-	typeCertificate        = 11
-	typeServerKeyExchange  = 12
-	typeCertificateRequest = 13
-	typeServerHelloDone    = 14
-	typeClientKeyExchange  = 16
-	typeCertificateStatus  = 22
-)
-
-// isTranscript is RFC 5246 section 7.4.8: all messages of a full handshake up
-// to the client's CertificateVerify.
-func isTranscript(message []byte) bool {
-	for _, step := range []struct {
-		typ      byte
-		optional bool
-	}{
-		{typ: typeClientHello},
-		{typ: typeServerHello},
-		{typ: typeCertificate},
-		{typ: typeCertificateStatus, optional: true},
-		{typ: typeServerKeyExchange},
-		{typ: typeCertificateRequest},
-		{typ: typeServerHelloDone},
-		{typ: typeCertificate},
-		{typ: typeClientKeyExchange},
-	} {
-		if len(message) < 4 || message[0] != step.typ {
-			if step.optional {
-				continue
-			}
-			return false
-		}
-		n := int(message[1])<<16 | int(message[2])<<8 | int(message[3])
-		if n > len(message)-4 {
-			return false
-		}
-		body := message[4 : 4+n]
-		if (step.typ == typeClientHello || step.typ == typeServerHello) &&
-			(len(body) < 34 || body[0] != 3 || body[1] != 3) {
-			return false
-		}
-		message = message[4+n:]
+// isDER reports whether all of b is a SEQUENCE or a SET of well-formed
+// elements, of which the first is of a kind that whatever X.509 and its
+// relatives sign begins with: a number, an identifier or a structure.
+func isDER(b []byte) bool {
+	var outer, first asn1.RawValue
+	rest, err := asn1.Unmarshal(b, &outer)
+	if err != nil || len(rest) != 0 || outer.Class != asn1.ClassUniversal ||
+		outer.Tag != asn1.TagSequence && outer.Tag != asn1.TagSet {
+		return false
 	}
-	return len(message) == 0
+	rest, err = asn1.Unmarshal(outer.Bytes, &first)
+	for err == nil && len(rest) != 0 {
+		rest, err = asn1.Unmarshal(rest, &asn1.RawValue{})
+	}
+	if err != nil {
+		return false
+	}
+	switch first.Class {
+	case asn1.ClassUniversal:
+		return first.IsCompound || first.Tag == asn1.TagInteger || first.Tag == asn1.TagOID
+	case asn1.ClassContextSpecific:
+		return first.IsCompound && first.Tag <= 2
+	}
+	return false
+}
+
+// curves are the groups of TLS 1.2.
+var curves = map[tls.CurveID]ecdh.Curve{
+	tls.CurveP256: ecdh.P256(),
+	tls.CurveP384: ecdh.P384(),
+	tls.CurveP521: ecdh.P521(),
+	tls.X25519:    ecdh.X25519(),
 }

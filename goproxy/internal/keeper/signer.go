@@ -41,15 +41,16 @@ func (d *draft) addSigner(certificate, keyFd int) *wire.AddSignerReply {
 	if err != nil {
 		return fail(readError("failed to read private key", err))
 	}
+	defer d.keeper.collector.wake()
 	defer clear(data)
-	k := parseKey(data)
+	k := parseSigner(data)
 	switch {
 	case errors.Is(k.err, errReadKey):
 		return fail(k.err.Error())
 	case k.err != nil:
 		return fail(errKeyType.Error())
 	}
-	switch k.private.Public().(type) {
+	switch k.public.(type) {
 	case *rsa.PublicKey, *ecdsa.PublicKey:
 	default:
 		return fail(errKeyType.Error())
@@ -65,7 +66,7 @@ func (d *draft) startSignRaw(m *wire.SignRaw, reply int) {
 	k := d.signers[m.Slot]
 	sem := d.keeper.sem.other
 	if k != nil {
-		if _, ok := k.private.Public().(*rsa.PublicKey); ok {
+		if _, ok := k.public.(*rsa.PublicKey); ok {
 			sem = d.keeper.sem.rsa
 		}
 	}
@@ -73,6 +74,7 @@ func (d *draft) startSignRaw(m *wire.SignRaw, reply int) {
 		sem <- struct{}{}
 		signature, err := signRaw(k, m.Padding, m.Input)
 		<-sem
+		d.keeper.collector.wake()
 		r := &wire.SignRawReply{Signature: signature}
 		if err != nil {
 			r.Error = err.Error()
@@ -81,14 +83,33 @@ func (d *draft) startSignRaw(m *wire.SignRaw, reply int) {
 	}()
 }
 
+// parseSigner is parseKey that keeps what signing anything needs.
+func parseSigner(data []byte) (k *key) {
+	erasing(func() {
+		k = firstKey(data, func(parsed any) *key {
+			k := newKey(parsed)
+			if private, ok := parsed.(*rsa.PrivateKey); ok && k.err == nil {
+				k.exponent = private.D.FillBytes(make([]byte, private.Size()))
+			}
+			return k
+		})
+	})
+	return k
+}
+
 // signRaw pads, as the application asks for, and signs.
-func signRaw(k *key, padding uint8, input []byte) ([]byte, error) {
+func signRaw(k *key, padding uint8, input []byte) (signature []byte, err error) {
 	if k == nil {
 		return nil, errors.New("key not found")
 	}
-	switch private := k.private.(type) {
+	erasing(func() { signature, err = k.signRaw(padding, input) })
+	return signature, err
+}
+
+func (k *key) signRaw(padding uint8, input []byte) ([]byte, error) {
+	switch private := k.signer().(type) {
 	case *rsa.PrivateKey:
-		return signRawRSA(private, padding, input)
+		return k.signRawRSA(private, padding, input)
 	case *ecdsa.PrivateKey:
 		if padding != wire.PaddingNone {
 			return nil, errors.New("invalid ECDSA padding")
@@ -102,18 +123,18 @@ func signRaw(k *key, padding uint8, input []byte) ([]byte, error) {
 	return nil, errKeyType
 }
 
-func signRawRSA(k *rsa.PrivateKey, padding uint8, input []byte) ([]byte, error) {
+func (k *key) signRawRSA(private *rsa.PrivateKey, padding uint8, input []byte) ([]byte, error) {
 	switch padding {
 	case wire.PaddingNone:
-		return powerRSA(k, input)
+		return powerRSA(&private.PublicKey, k.exponent, input)
 	case wire.PaddingPKCS1:
-		signature, err := rsa.SignPKCS1v15(nil, k, crypto.Hash(0), input)
+		signature, err := rsa.SignPKCS1v15(nil, private, crypto.Hash(0), input)
 		if err != nil {
 			return nil, errRSA
 		}
 		return signature, nil
 	case wire.PaddingX931:
-		return signX931(k, input)
+		return signX931(&private.PublicKey, k.exponent, input)
 	}
 	return nil, fmt.Errorf("invalid RSA padding type (%d)", padding)
 }
@@ -121,7 +142,7 @@ func signRawRSA(k *rsa.PrivateKey, padding uint8, input []byte) ([]byte, error) 
 // powerRSA is RSASP1 of RFC 8017 section 5.2.1, which crypto/rsa has not to
 // offer, on an input as long as the modulus. Without the Chinese remainder
 // theorem it is slower, and no fault of the processor gives the key away.
-func powerRSA(k *rsa.PrivateKey, input []byte) ([]byte, error) {
+func powerRSA(k *rsa.PublicKey, exponent, input []byte) ([]byte, error) {
 	if len(input) != k.Size() {
 		return nil, errRSA
 	}
@@ -133,14 +154,12 @@ func powerRSA(k *rsa.PrivateKey, input []byte) ([]byte, error) {
 	if err != nil {
 		return nil, errRSA
 	}
-	d := k.D.FillBytes(make([]byte, k.Size()))
-	defer clear(d)
-	return bigmod.NewNat().Exp(x, d, n).Bytes(n), nil
+	return bigmod.NewNat().Exp(x, exponent, n).Bytes(n), nil
 }
 
 // signX931 pads as ANSI X9.31 does, and returns the smaller of the two
 // numbers that verify.
-func signX931(k *rsa.PrivateKey, input []byte) ([]byte, error) {
+func signX931(k *rsa.PublicKey, exponent, input []byte) ([]byte, error) {
 	fill := k.Size() - len(input) - 2
 	if fill < 0 {
 		return nil, errRSA
@@ -154,7 +173,7 @@ func signX931(k *rsa.PrivateKey, input []byte) ([]byte, error) {
 		block = append(block, 0xba)
 	}
 	block = append(append(block, input...), 0xcc)
-	s, err := powerRSA(k, block)
+	s, err := powerRSA(k, exponent, block)
 	if err != nil {
 		return nil, err
 	}

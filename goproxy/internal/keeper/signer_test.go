@@ -7,6 +7,8 @@ import (
 	"crypto/ecdsa"
 	"crypto/rand"
 	"crypto/rsa"
+	"crypto/x509"
+	"encoding/pem"
 	"math/big"
 	"testing"
 
@@ -28,7 +30,8 @@ func TestPowerRSA(t *testing.T) {
 			e := big.NewInt(int64(private.E))
 			return new(big.Int).Exp(new(big.Int).SetBytes(s), e, private.N).FillBytes(make([]byte, private.Size()))
 		}
-		k := &key{private: private}
+		der := pem.EncodeToMemory(&pem.Block{Type: "RSA PRIVATE KEY", Bytes: x509.MarshalPKCS1PrivateKey(private)})
+		k := parseSigner(der)
 		input := make([]byte, private.Size())
 		for _, first := range []byte{0, 1, 0x7f} {
 			input[0] = first

@@ -6,6 +6,7 @@ import (
 	"crypto/rsa"
 	"errors"
 	"fmt"
+	"os"
 	"runtime"
 	"time"
 
@@ -68,6 +69,7 @@ func (k *keeper) supervise() error {
 		started := time.Now()
 		k.serve(&link{channel: c, pending: make(chan struct{}, maxPending)})
 		c.Close()
+		k.countDeath()
 		k.backoff(time.Since(started))
 		if k.finished() {
 			return nil
@@ -79,6 +81,15 @@ func (k *keeper) finished() bool {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	return k.drained
+}
+
+// countDeath does not count workers that have done all their work.
+func (k *keeper) countDeath() {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if !k.drained {
+		k.died++
+	}
 }
 
 func (k *keeper) backoff(lived time.Duration) {
@@ -178,6 +189,7 @@ func (k *keeper) forget(conf *config) {
 	unix.Close(conf.document)
 	conf.update.Close()
 	conf.channel.Close()
+	k.collector.wake()
 	k.dropLocked()
 }
 
@@ -238,6 +250,7 @@ func (k *keeper) configUpdate(m *wire.ConfigUpdate, fds channel.Fds) error {
 	if err != nil {
 		return err
 	}
+	defer clear(data)
 	live, err := wire.DecodeUpdate(data)
 	if err != nil {
 		return err
@@ -260,13 +273,18 @@ func (k *keeper) configUpdate(m *wire.ConfigUpdate, fds channel.Fds) error {
 func (k *keeper) sign(l *link, m *wire.Sign) error {
 	k.mu.Lock()
 	var key *key
-	var role uint8
+	var use *use
 	if conf := k.configs[m.Config]; conf != nil {
-		key, role = conf.keys[m.Slot], conf.role
+		key, use = conf.keys[m.Slot], &conf.use
+		if key != nil && key.leaf != nil {
+			own := *use
+			own.leaf = key.leaf
+			use = &own
+		}
 	}
 	k.mu.Unlock()
 	if key == nil {
-		k.refuse(l, m, errors.New("no such key"))
+		k.refuse(l, m, errNoSuchKey)
 		return nil
 	}
 	select {
@@ -276,18 +294,22 @@ func (k *keeper) sign(l *link, m *wire.Sign) error {
 		return errWorker
 	}
 	sem := k.sem.other
-	if _, ok := key.private.(*rsa.PrivateKey); ok {
+	if _, ok := key.public.(*rsa.PublicKey); ok {
 		sem = k.sem.rsa
 	}
 	go func() {
 		defer func() { <-l.pending }()
 		sem <- struct{}{}
-		signature, err := sign(key.private, role, m.Scheme, m.Message)
+		signature, err := sign(key, use, m.Scheme, m.Message)
 		<-sem
 		if err != nil {
 			k.refuse(l, m, err)
 			return
 		}
+		k.collector.wake()
+		k.mu.Lock()
+		k.signatures++
+		k.mu.Unlock()
 		l.send(&wire.SignReply{Request: m.Request, Signature: signature})
 	}()
 	return nil
@@ -296,6 +318,10 @@ func (k *keeper) sign(l *link, m *wire.Sign) error {
 func (k *keeper) refuse(l *link, m *wire.Sign, err error) {
 	k.mu.Lock()
 	k.refused++
+	k.refusedLast = err.Error()
 	k.mu.Unlock()
+	if os.Getenv("GOPROXY_DEBUG") != "" {
+		fmt.Fprintln(os.Stderr, "goproxy: refused to sign:", err)
+	}
 	l.send(&wire.SignReply{Request: m.Request, Error: err.Error()})
 }

@@ -69,6 +69,10 @@ func CipherName(suite uint16) (string, uint32) {
 	return c.name, c.strength
 }
 
+// Decrypts reports whether a suite of TLS 1.2 has the server decrypt with its
+// key, instead of signing.
+func Decrypts(suite uint16) bool { return ciphers[suite].auth == authDecrypt }
+
 // parseCiphers returns what crypto/tls has of the list, the preferred first:
 // the suites of TLS 1.2, and whether there is one of TLS 1.3, where it does
 // not let us choose. A server cannot decrypt, as the keeper only signs.

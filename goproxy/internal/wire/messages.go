@@ -14,6 +14,34 @@ type HelloReply struct {
 func (*HelloReply) number() uint16   { return 0x0081 }
 func (m *HelloReply) fields(c coder) { c.str("release", &m.Release) }
 
+type Info struct{}
+
+func (*Info) number() uint16 { return 0x0050 }
+func (*Info) fields(coder)   {}
+
+type InfoReply struct {
+	Release     string
+	Workers     uint32
+	Deaths      uint32
+	Configs     uint32
+	Keys        uint32
+	Signatures  uint64
+	Refused     uint64
+	RefusedLast string
+}
+
+func (*InfoReply) number() uint16 { return 0x00d0 }
+func (m *InfoReply) fields(c coder) {
+	c.str("release", &m.Release)
+	c.u32("workers", &m.Workers)
+	c.u32("deaths", &m.Deaths)
+	c.u32("configs", &m.Configs)
+	c.u32("keys", &m.Keys)
+	c.u64("signatures", &m.Signatures)
+	c.u64("refused", &m.Refused)
+	c.str("refused_last", &m.RefusedLast)
+}
+
 type AddKey struct{}
 
 func (*AddKey) number() uint16 { return 0x0002 }

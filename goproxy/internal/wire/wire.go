@@ -128,6 +128,8 @@ type row struct {
 var table = []row{
 	{0x0001, "HELLO", "library", "control", 1, 1, "-", func() Message { return new(Hello) }},
 	{0x0081, "HELLO_REPLY", "keeper", "draft", 0, 0, "release:str", func() Message { return new(HelloReply) }},
+	{0x0050, "INFO", "library", "control", 1, 1, "-", func() Message { return new(Info) }},
+	{0x00d0, "INFO_REPLY", "keeper", "reply", 0, 0, "release:str workers:u32 deaths:u32 configs:u32 keys:u32 signatures:u64 refused:u64 refused_last:str", func() Message { return new(InfoReply) }},
 	{0x0002, "ADD_KEY", "library", "draft", 2, 2, "-", func() Message { return new(AddKey) }},
 	{0x0082, "ADD_KEY_REPLY", "keeper", "reply", 0, 0, "error:str slot:u32", func() Message { return new(AddKeyReply) }},
 	{0x0003, "DROP_KEY", "library", "draft", 0, 0, "slot:u32", func() Message { return new(DropKey) }},
