@@ -3,7 +3,8 @@
 /*
  * A small https server for static files, on libevent.
  *
- *	cc -o httpd httpd.c net.c request.c response.c tlsopt.c -ltls -levent
+ *	cc -o httpd httpd.c net.c request.c response.c tlsopt.c \
+ *	    -ltls_event -ltls -levent
  *
  * It serves regular files beneath the document root, without following
  * symbolic links and without showing names that begin with a dot. SIGHUP
@@ -27,8 +28,10 @@
 #include <time.h>
 #include <unistd.h>
 
+#include <bufferevent_tls.h>
+#include <event2/buffer.h>
+#include <event2/bufferevent.h>
 #include <event2/event.h>
-#include <event2/event_struct.h>
 #include <tls.h>
 
 #include "net.h"
@@ -39,7 +42,6 @@
 #define DRAIN_MAX	 (256 * 1024)
 #define CLIENTS_MAX	 512
 #define ACCEPTS_MAX	 16
-#define STEPS_MAX	 32
 
 #define REQUEST_TIMEOUT	 (30 * 1000)
 #define RESPONSE_TIMEOUT (60 * 1000)
@@ -64,11 +66,10 @@ struct client {
 	LIST_ENTRY(client) entry;
 	struct server *server;
 	struct context *context;
-	struct tls *tls;
-	struct event event;
-	int fd;
+	struct bufferevent *bev;
+	struct event *timer;
 	enum state state;
-	long long deadline;
+	bool eof; /* the client has said its last word */
 	char peer[NET_NAME_MAX];
 
 	char in[REQUEST_MAX + 1];
@@ -101,8 +102,6 @@ static struct options {
 } opt = { .root = ".", .addr = "127.0.0.1", .port = "443" };
 
 static bool use_syslog;
-
-static void client_run(evutil_socket_t, short, void *);
 
 static void
 usage(void)
@@ -195,9 +194,8 @@ client_free(struct client *c)
 	struct server *s = c->server;
 
 	LIST_REMOVE(c, entry);
-	event_del(&c->event);
-	tls_free(c->tls);
-	close(c->fd);
+	event_free(c->timer);
+	bufferevent_free(c->bev);
 	context_release(c->context);
 	response_clear(&c->response);
 	free(c);
@@ -205,32 +203,27 @@ client_free(struct client *c)
 		event_add(s->listener, NULL);
 }
 
+/* A response takes as long as it needs if only some of it moves. */
 static void
 client_enter(struct client *c, enum state state, int timeout)
 {
-	c->state = state;
-	c->deadline = net_now() + timeout;
-}
-
-/*
- * The event is never persistent: at the time of a call into libtls nothing is
- * registered for the descriptor, so tls_close may do with it what it likes.
- */
-static void
-client_wait(struct client *c, short what)
-{
 	struct timeval tv;
-	long long left;
 
-	if ((left = c->deadline - net_now()) < 0)
-		left = 0;
-	tv.tv_sec = (time_t)(left / 1000);
-	tv.tv_usec = (suseconds_t)(left % 1000 * 1000);
-	event_assign(&c->event, c->server->base, c->fd, what, client_run, c);
-	if (event_add(&c->event, &tv) == -1) {
-		logit(LOG_ERR, "%s: event_add failed", c->peer);
-		client_free(c);
-	}
+	c->state = state;
+	tv.tv_sec = timeout / 1000;
+	tv.tv_usec = timeout % 1000 * 1000;
+	if (state == RESPONSE)
+		event_del(c->timer);
+	else
+		event_add(c->timer, &tv);
+	bufferevent_set_timeouts(c->bev, NULL, state == RESPONSE ? &tv : NULL);
+	/* One request at a time. */
+	if (state == RESPONSE)
+		bufferevent_disable(c->bev, EV_READ);
+	else
+		bufferevent_enable(c->bev, EV_READ);
+	if (state == CLOSE)
+		bufferevent_flush(c->bev, EV_WRITE, BEV_FINISHED);
 }
 
 static void
@@ -276,8 +269,8 @@ handle(struct client *c, size_t len)
 }
 
 /*
- * The steps return 0 when there is more to do at once, TLS_WANT_* when the
- * client has to wait for its descriptor, and -1 when it is done for.
+ * The steps return 1 when there is more to do at once, 0 when the client has
+ * to wait for its bufferevent, and -1 when it is done for.
  */
 
 static int
@@ -285,30 +278,28 @@ step_request(struct client *c)
 {
 	struct request r;
 	const char *end;
-	ssize_t n;
+	size_t n;
 
 	if ((end = strstr(c->in + c->scanned, "\r\n\r\n")) != NULL) {
 		handle(c, (size_t)(end - c->in) + 4);
-		return 0;
+		return 1;
 	}
 	/* A NUL byte hides what comes after it from strstr. */
 	if (c->inlen == REQUEST_MAX || strlen(c->in) != c->inlen) {
 		memset(&r, 0, sizeof(r));
 		refuse(c, &r, c->inlen == REQUEST_MAX ? 431 : 400);
-		return 0;
+		return 1;
 	}
 	c->scanned = c->inlen < 3 ? 0 : c->inlen - 3;
-	n = tls_read(c->tls, c->in + c->inlen, REQUEST_MAX - c->inlen);
+	n = bufferevent_read(c->bev, c->in + c->inlen, REQUEST_MAX - c->inlen);
 	if (n > 0) {
-		c->inlen += (size_t)n;
+		c->inlen += n;
 		c->in[c->inlen] = '\0';
-		return 0;
+		return 1;
 	}
-	if (n == 0)
+	if (c->eof)
 		client_enter(c, CLOSE, CLOSE_TIMEOUT);
-	else if (n == -1)
-		logit(LOG_NOTICE, "%s: %s", c->peer, tls_cause(c->tls));
-	return (int)n;
+	return 0;
 }
 
 static int
@@ -317,9 +308,13 @@ step_response(struct client *c)
 	struct response *p = &c->response;
 	ssize_t n;
 
+	/* No more than one buffer of it at a time. */
+	if (evbuffer_get_length(bufferevent_get_output(c->bev)) > 0)
+		return 0;
 	if (p->off == p->len) {
 		if ((n = response_fill(p)) == -1) {
-			/* No tls_close: the client shall see that it broke. */
+			/* No close_notify: the client shall see that it broke.
+			 */
 			logit(LOG_ERR, "%s: %s", c->peer, strerror(errno));
 			return -1;
 		}
@@ -330,18 +325,13 @@ step_response(struct client *c)
 			else
 				client_enter(c, c->refused ? DRAIN : CLOSE,
 				    CLOSE_TIMEOUT);
-			return 0;
+			return 1;
 		}
 	}
-	n = tls_write(c->tls, p->buf + p->off, p->len - p->off);
-	if (n > 0) {
-		p->off += (size_t)n;
-		c->deadline = net_now() + RESPONSE_TIMEOUT;
-		return 0;
-	}
-	if (n == -1)
-		logit(LOG_NOTICE, "%s: %s", c->peer, tls_cause(c->tls));
-	return (int)n;
+	if (bufferevent_write(c->bev, p->buf + p->off, p->len - p->off) == -1)
+		return -1;
+	p->off = p->len;
+	return 0;
 }
 
 /*
@@ -351,85 +341,94 @@ step_response(struct client *c)
 static int
 step_drain(struct client *c)
 {
-	ssize_t n;
+	size_t n;
 
-	n = tls_read(c->tls, c->in, REQUEST_MAX);
-	if (n > 0) {
-		c->drained += (size_t)n;
-		return c->drained < DRAIN_MAX ? 0 : -1;
-	}
-	if (n == 0)
+	n = bufferevent_read(c->bev, c->in, REQUEST_MAX);
+	c->drained += n;
+	if (c->drained >= DRAIN_MAX)
+		return -1;
+	if (n > 0)
+		return 1;
+	if (c->eof)
 		client_enter(c, CLOSE, CLOSE_TIMEOUT);
-	return (int)n;
+	return 0;
 }
 
 static int
 client_step(struct client *c)
 {
-	int n;
-
 	switch (c->state) {
-	case HANDSHAKE:
-		if ((n = tls_handshake(c->tls)) == 0) {
-			client_enter(c, REQUEST, REQUEST_TIMEOUT);
-			logit(LOG_INFO, "%s: %s %s %s", c->peer,
-			    tls_conn_version(c->tls), tls_conn_cipher(c->tls),
-			    tls_peer_cert_provided(c->tls)
-				? tls_peer_cert_subject(c->tls)
-				: "");
-		} else if (n == -1) {
-			logit(LOG_NOTICE, "%s: %s", c->peer, tls_cause(c->tls));
-		}
-		return n;
 	case REQUEST:
 		return step_request(c);
 	case RESPONSE:
 		return step_response(c);
 	case DRAIN:
 		return step_drain(c);
+	case HANDSHAKE:
 	case CLOSE:
-		n = tls_close(c->tls);
-		/* Closed, or nothing more can be done about it. */
-		return n == TLS_WANT_POLLIN || n == TLS_WANT_POLLOUT ? n : -1;
+		break;
 	}
-	return -1;
+	return 0;
 }
 
 static void
-client_run(evutil_socket_t fd, short what, void *arg)
+client_run(struct bufferevent *bev, void *arg)
 {
 	struct client *c = arg;
-	int i;
+	int rv;
+
+	(void)bev;
+	do
+		rv = client_step(c);
+	while (rv == 1);
+	if (rv == -1)
+		client_free(c);
+}
+
+static void
+on_timer(evutil_socket_t fd, short what, void *arg)
+{
+	struct client *c = arg;
 
 	(void)fd;
-	if (what & EV_TIMEOUT) {
-		/* An idle client may as well be told properly. */
-		if ((c->state == REQUEST && c->inlen == 0) ||
-		    c->state == DRAIN) {
-			client_enter(c, CLOSE, CLOSE_TIMEOUT);
-		} else {
-			logit(LOG_NOTICE, "%s: timed out", c->peer);
-			client_free(c);
-			return;
-		}
+	(void)what;
+	/* An idle client may as well be told properly. */
+	if ((c->state == REQUEST && c->inlen == 0) || c->state == DRAIN) {
+		client_enter(c, CLOSE, CLOSE_TIMEOUT);
+	} else {
+		logit(LOG_NOTICE, "%s: timed out", c->peer);
+		client_free(c);
 	}
-	for (i = 0; i < STEPS_MAX; i++) {
-		switch (client_step(c)) {
-		case 0:
-			break;
-		case TLS_WANT_POLLIN:
-			client_wait(c, EV_READ);
-			return;
-		case TLS_WANT_POLLOUT:
-			client_wait(c, EV_WRITE);
-			return;
-		default:
-			client_free(c);
-			return;
-		}
+}
+
+static void
+on_event(struct bufferevent *bev, short what, void *arg)
+{
+	struct client *c = arg;
+	struct tls *tls = bufferevent_tls_get_tls(bev);
+	const char *error = bufferevent_tls_get_error(bev);
+
+	if (what & BEV_EVENT_CONNECTED) {
+		logit(LOG_INFO, "%s: %s %s %s", c->peer, tls_conn_version(tls),
+		    tls_conn_cipher(tls),
+		    tls_peer_cert_provided(tls) ? tls_peer_cert_subject(tls)
+						: "");
+		client_enter(c, REQUEST, REQUEST_TIMEOUT);
+	} else if (what & BEV_EVENT_TIMEOUT) {
+		logit(LOG_NOTICE, "%s: timed out", c->peer);
+		client_free(c);
+	} else if (c->state == CLOSE && (what & BEV_EVENT_WRITING)) {
+		/* Closed, or nothing more can be done about it. */
+		client_free(c);
+	} else if (what & BEV_EVENT_ERROR) {
+		if (c->state != CLOSE && c->state != DRAIN)
+			logit(LOG_NOTICE, "%s: %s", c->peer,
+			    error != NULL ? error : "unknown error");
+		client_free(c);
+	} else if (what & BEV_EVENT_EOF) {
+		c->eof = true;
+		client_run(bev, c);
 	}
-	/* There is more to do, but others are waiting as well. */
-	client_wait(c, EV_WRITE);
 }
 
 static void
@@ -443,12 +442,19 @@ client_new(struct server *s, int fd, const struct sockaddr *addr, socklen_t len)
 		return;
 	}
 	c->server = s;
-	c->fd = fd;
 	c->response.file = -1;
 	net_name(addr, len, c->peer);
-	if (tls_accept_socket(s->context->tls, &c->tls, fd) == -1) {
+	c->timer = evtimer_new(s->base, on_timer, c);
+	c->bev = bufferevent_tls_socket_new(s->base, fd, s->context->tls,
+	    BUFFEREVENT_TLS_ACCEPTING, NULL, BEV_OPT_CLOSE_ON_FREE);
+	if (c->timer == NULL || c->bev == NULL) {
 		logit(LOG_ERR, "%s: %s", c->peer, tls_cause(s->context->tls));
-		close(fd);
+		if (c->timer != NULL)
+			event_free(c->timer);
+		if (c->bev != NULL)
+			bufferevent_free(c->bev);
+		else
+			close(fd);
 		free(c);
 		return;
 	}
@@ -457,10 +463,12 @@ client_new(struct server *s, int fd, const struct sockaddr *addr, socklen_t len)
 	LIST_INSERT_HEAD(&s->list, c, entry);
 	if (++s->clients == CLIENTS_MAX)
 		event_del(s->listener);
-	/* Only now is the descriptor what it will be for the connection. */
-	event_assign(&c->event, s->base, fd, EV_READ, client_run, c);
+	/* Who has asked and then ended is still answered. */
+	bufferevent_tls_set_allow_dirty_shutdown(c->bev, 1);
+	bufferevent_setwatermark(c->bev, EV_READ, 0, REQUEST_MAX);
+	bufferevent_setcb(c->bev, client_run, client_run, on_event, c);
+	bufferevent_enable(c->bev, EV_READ | EV_WRITE);
 	client_enter(c, HANDSHAKE, REQUEST_TIMEOUT);
-	client_run(fd, 0, c);
 }
 
 static void
