@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: ISC
 
 //go:debug x509negativeserial=1
+//go:debug decoratemappings=0
 
 // Goproxy holds keys and speaks TLS for libtls-proxy; see goproxy(8).
 package main
@@ -9,6 +10,7 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
+	"slices"
 	"syscall"
 
 	"libtls-proxy/goproxy/internal/keeper"
@@ -20,12 +22,14 @@ import (
 // release is the version of libtls-proxy; the build sets it.
 var release = "0.1.0"
 
-const usage = `usage: goproxy keeper | worker | -h | --version
+const usage = `usage: goproxy keeper | worker | --self-test | -h | --version
 
 libtls-proxy's helper. The library starts it; it is of no use by hand.
 keeper  holds private keys; descriptor 3 is the control channel,
         4 the supervisor's
 worker  speaks TLS; descriptor 3 is the link to the keeper
+--self-test
+        tries what neither may do, and prints what came of it
 `
 
 // The descriptors that goproxy is started with.
@@ -39,6 +43,10 @@ func main() {
 }
 
 func run(args []string) int {
+	if len(args) == 2 && slices.Contains(sandbox.Roles, sandbox.Role(args[0])) {
+		// From the self-test, by way of the supervisor.
+		return status(sandbox.Probe(sandbox.Role(args[0]), args[1]))
+	}
 	if len(args) != 1 {
 		fmt.Fprint(os.Stderr, usage)
 		return 2
@@ -51,10 +59,16 @@ func run(args []string) int {
 	case "--version":
 		fmt.Println("goproxy", release)
 		return 0
-	case "keeper":
-		return serve(func() error { return keeper.Run(firstFd, secondFd, release) })
-	case "worker":
-		return serve(func() error { return worker.Run(firstFd) })
+	case "--self-test":
+		ok, err := sandbox.SelfTest(os.Stdout)
+		if err == nil && !ok {
+			return 1
+		}
+		return status(err)
+	case string(sandbox.Keeper):
+		return serve(sandbox.Keeper, func() error { return keeper.Run(firstFd, secondFd, release) })
+	case string(sandbox.Worker):
+		return serve(sandbox.Worker, func() error { return worker.Run(firstFd) })
 	}
 	fmt.Fprint(os.Stderr, usage)
 	return 2
@@ -70,19 +84,25 @@ limits:
 `, wire.MaxMessage, wire.MaxDocument, wire.MaxKey, wire.MaxFrame)
 }
 
-func serve(role func() error) int {
+func serve(role sandbox.Role, run func() error) int {
 	// What a terminal sends is meant for the application. Its end is the
 	// end of a descriptor, and what it wrote is still delivered then.
 	signal.Ignore(syscall.SIGINT, syscall.SIGQUIT, syscall.SIGHUP, syscall.SIGPIPE)
-	err := sandbox.Apply()
+	_, err := sandbox.Apply(role)
 	if err == nil {
-		err = role()
+		err = run()
 	}
-	if err != nil {
-		if os.Getenv("GOPROXY_DEBUG") != "" {
-			fmt.Fprintln(os.Stderr, "goproxy:", err)
-		}
+	if os.Getenv("GOPROXY_DEBUG") == "" && err != nil {
 		return 1
 	}
-	return 0
+	return status(err)
+}
+
+// status prints an error, and returns the exit status for it.
+func status(err error) int {
+	if err == nil {
+		return 0
+	}
+	fmt.Fprintln(os.Stderr, "goproxy:", err)
+	return 1
 }

@@ -2,7 +2,8 @@
 /* Copyright (c) 2026 The libtls-proxy authors */
 
 /*
- * Starts goproxy's keeper, and a worker whenever the keeper asks for one. A Go
+ * Starts goproxy's keeper, and a worker whenever the keeper asks for one, and
+ * takes from them, before they start, the rights that they do not need. A Go
  * program cannot start another by descriptor, and in a chroot there is no path
  * to it; with this process the keeper and the worker also need neither fork
  * nor exec. Holds no secret, parses nothing but the four bytes of SPAWN, and
@@ -12,15 +13,27 @@
  * binary, 5 a pipe that ends when the keeper runs or says why it does not, and
  * an empty environment. The keeper gets 3 the control channel, 4 the
  * supervisor channel; a worker gets 3 its link.
+ *
+ * Started by goproxy's self-test with a role and more arguments for goproxy,
+ * and descriptor 4 as above, it becomes goproxy itself in place of that role.
+ *
+ * A right that cannot be given up is no reason to fail: the program may run
+ * where that is forbidden. The self-test tells.
  */
 
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/wait.h>
+
+#include <linux/capability.h>
 
 #include <errno.h>
 #include <fcntl.h>
+#include <grp.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdint.h>
 #include <string.h>
@@ -32,6 +45,23 @@ enum {
 	STATUS = 5,
 	FIRST_FREE = 6,
 };
+
+enum role {
+	KEEPER,
+	WORKER,
+};
+
+/*
+ * User and group numbers from here on belong to nobody: those of systems, of
+ * services and of containers are smaller. Each supervisor takes two, so that
+ * no other goproxy, and no other role, has the same.
+ */
+#define FIRST_ID 0x70000000
+/* Where there are no such numbers, as in a container with its own. */
+#define NOBODY 65534
+
+/* No goproxy has so many threads. */
+#define MAX_THREADS 256
 
 /* As the library reads it from the pipe. */
 struct failure {
@@ -50,16 +80,108 @@ static const char keeper_variable[] =
 /* The message SPAWN of goproxy-protocol(7). */
 static const uint8_t spawn[] = { 0x00, 0x01, 0x00, 0x20 };
 
+/* A soft limit is what the program found right for itself. */
+static void
+set_limits(void)
+{
+	static const int raised[] = { RLIMIT_AS, RLIMIT_CPU, RLIMIT_DATA,
+		RLIMIT_FSIZE, RLIMIT_NOFILE, RLIMIT_NPROC };
+	const struct rlimit none = { 0, 0 };
+	struct rlimit limit;
+	size_t i;
+
+	for (i = 0; i < sizeof(raised) / sizeof(raised[0]); i++) {
+		if (getrlimit((unsigned int)raised[i], &limit) == -1)
+			continue;
+		limit.rlim_cur = limit.rlim_max;
+		(void)setrlimit((unsigned int)raised[i], &limit);
+	}
+	(void)setrlimit(RLIMIT_CORE, &none);
+}
+
 /*
- * In the child: makes the nfds descriptors 3, 4, ... and becomes goproxy, with
- * one variable in its environment or NULL for none. All other descriptors are
+ * Makes the directory of a process that has ended the root, which shows
+ * nothing and where nothing can be made. That needs neither a mount nor a
+ * place to write.
+ */
+static void
+empty_root(void)
+{
+	pid_t pid;
+
+	pid = (pid_t)syscall(SYS_clone, CLONE_FS | SIGCHLD, 0, 0, 0, 0);
+	if (pid == 0)
+		_exit(chroot("/proc/self/fdinfo") == -1 || chdir("/") == -1);
+	if (pid != -1)
+		(void)waitpid(pid, NULL, 0);
+}
+
+/* What must be given up as root, and is inherited. */
+static void
+give_up_root(void)
+{
+	int cap;
+
+	empty_root();
+	for (cap = 0; prctl(PR_CAPBSET_DROP, cap, 0, 0, 0) == 0; cap++)
+		continue;
+}
+
+/*
+ * Whether another user than root could run goproxy: may exec it, and start
+ * threads, for which a limit that root has inherited counts from then on.
+ */
+static int
+can_leave_root(int goproxy)
+{
+	const struct rlimit unlimited = { RLIM_INFINITY, RLIM_INFINITY };
+	struct rlimit limit;
+	struct stat st;
+
+	if (fstat(goproxy, &st) == -1 || (st.st_mode & S_IXOTH) == 0)
+		return 0;
+	return setrlimit(RLIMIT_NPROC, &unlimited) == 0 ||
+	       (getrlimit(RLIMIT_NPROC, &limit) == 0 &&
+		   limit.rlim_max >= MAX_THREADS);
+}
+
+static int
+set_user(uid_t uid, gid_t gid)
+{
+	return setresgid(gid, gid, gid) == -1 || setresuid(uid, uid, uid) == -1;
+}
+
+/* Becomes the user of the role, without capabilities. */
+static void
+take_user(enum role role, pid_t supervisor, int goproxy)
+{
+	struct __user_cap_header_struct header = {
+		.version = _LINUX_CAPABILITY_VERSION_3,
+	};
+	struct __user_cap_data_struct none[_LINUX_CAPABILITY_U32S_3];
+	const uid_t id = FIRST_ID + 2 * (uid_t)supervisor + role;
+
+	if (geteuid() == 0 && can_leave_root(goproxy)) {
+		(void)setgroups(0, NULL);
+		if (set_user(id, id) != 0)
+			(void)set_user(NOBODY, NOBODY);
+	} else {
+		/* Who runs a set-user-ID program is not to signal us. */
+		(void)set_user(geteuid(), getegid());
+	}
+	memset(none, 0, sizeof(none));
+	(void)syscall(SYS_capset, &header, none);
+}
+
+/*
+ * Makes the nfds descriptors 3, 4, ... and becomes goproxy, with one variable
+ * in its environment or NULL for none. All other descriptors are
  * close-on-exec. Returns only on failure.
  */
 static void
-become(int goproxy, const char *role, const char *variable, const int *fds,
+become(int goproxy, char *const *argv, const char *variable, const int *fds,
     int nfds)
 {
-	char *const argv[] = { (char *)"goproxy", (char *)role, NULL };
 	char *const envp[] = { (char *)variable, NULL };
 	int high[2], i;
 
@@ -109,43 +231,63 @@ receive_spawn(int channel)
 }
 
 int
-main(void)
+main(int argc, char *argv[])
 {
-	const struct rlimit none = { 0, 0 };
+	char *const keeper[] = { (char *)"goproxy", (char *)"keeper", NULL };
+	char *const worker[] = { (char *)"goproxy", (char *)"worker", NULL };
 	struct failure failure = { 1, 0 };
 	int channel[2], keeper_fds[2], goproxy, link;
+	const pid_t self = getpid();
 
 	(void)prctl(PR_SET_DUMPABLE, 0);
 	(void)prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
-	(void)setrlimit(RLIMIT_CORE, &none);
-	/* Workers that end are reaped by the kernel. */
-	signal(SIGCHLD, SIG_IGN);
+	(void)umask(077);
+	set_limits();
+	if (geteuid() == 0)
+		give_up_root();
 
 	goproxy = fcntl(GOPROXY, F_DUPFD_CLOEXEC, FIRST_FREE);
-	if (goproxy == -1 || fcntl(CONTROL, F_SETFD, FD_CLOEXEC) == -1 ||
+	if (goproxy == -1)
+		goto err;
+	close(GOPROXY);
+	if (argc > 1) {
+		enum role role =
+		    strcmp(argv[1], "keeper") == 0 ? KEEPER : WORKER;
+
+		take_user(role, self, goproxy);
+		argv[0] = keeper[0];
+		become(goproxy, argv, role == KEEPER ? keeper_variable : NULL,
+		    NULL, 0);
+		return 1;
+	}
+
+	/* Workers that end are reaped by the kernel. */
+	signal(SIGCHLD, SIG_IGN);
+	if (fcntl(CONTROL, F_SETFD, FD_CLOEXEC) == -1 ||
 	    fcntl(STATUS, F_SETFD, FD_CLOEXEC) == -1 ||
 	    socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, channel) ==
 		-1)
 		goto err;
-	close(GOPROXY);
-
 	switch (fork()) {
 	case -1:
 		goto err;
 	case 0:
+		take_user(KEEPER, self, goproxy);
 		keeper_fds[0] = CONTROL;
 		keeper_fds[1] = channel[1];
-		become(goproxy, "keeper", keeper_variable, keeper_fds, 2);
+		become(goproxy, keeper, keeper_variable, keeper_fds, 2);
 		goto err;
 	}
 	close(CONTROL);
 	close(STATUS);
 	close(channel[1]);
+	/* From here on there is nothing that needs a right. */
+	take_user(WORKER, self, goproxy);
 
 	/* A link that gets no worker ends, which the keeper sees. */
 	while ((link = receive_spawn(channel[0])) != -1) {
 		if (fork() == 0) {
-			become(goproxy, "worker", NULL, &link, 1);
+			become(goproxy, worker, NULL, &link, 1);
 			_exit(127);
 		}
 		close(link);

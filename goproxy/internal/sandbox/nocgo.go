@@ -1,0 +1,7 @@
+// SPDX-License-Identifier: ISC
+
+//go:build !cgo
+
+package sandbox
+
+const cgoEnabled = false
