@@ -106,7 +106,8 @@ func allowed(role Role, pid int) []call {
 		list = append(list,
 			call{unix.SYS_GETSOCKOPT, []condition{
 				is(1, unix.SOL_SOCKET, unix.IPPROTO_TCP),
-				is(2, unix.SO_DOMAIN, unix.SO_TYPE, unix.TCP_NODELAY),
+				// Getpeername of x/sys wants the protocol.
+				is(2, unix.SO_DOMAIN, unix.SO_TYPE, unix.SO_PROTOCOL, unix.TCP_NODELAY),
 			}},
 			call{unix.SYS_SETSOCKOPT, []condition{is(1, unix.IPPROTO_TCP), is(2, unix.TCP_NODELAY)}},
 			call{unix.SYS_IOCTL, []condition{is(1, unix.TIOCINQ)}},

@@ -157,7 +157,7 @@ func probes() []probe {
 		{name: "accept4", try: sys(unix.SYS_ACCEPT4, nowhere, 0, 0, 0)},
 		{name: "sendto", try: sys(unix.SYS_SENDTO, nowhere, 0, 0, 0, 0, 0)},
 		{name: "sendmsg, MSG_FASTOPEN", try: sys(unix.SYS_SENDMSG, nowhere, 0, unix.MSG_FASTOPEN)},
-		{name: "getpeername", try: sys(unix.SYS_GETPEERNAME, nowhere, 0, 0)},
+		{name: "getsockname", try: sys(unix.SYS_GETSOCKNAME, nowhere, 0, 0)},
 		{name: "getsockopt, SO_PEERCRED", try: sys(unix.SYS_GETSOCKOPT, nowhere, unix.SOL_SOCKET, unix.SO_PEERCRED, 0, 0)},
 		{name: "setsockopt, SO_ATTACH_FILTER", try: sys(unix.SYS_SETSOCKOPT, nowhere, unix.SOL_SOCKET, unix.SO_ATTACH_FILTER, 0, 0)},
 		{name: "setsockopt, TCP_NODELAY", only: Keeper,
