@@ -81,7 +81,8 @@ limits:
   document           %d bytes
   private key        %d bytes
   handshake result   %d bytes
-`, wire.MaxMessage, wire.MaxDocument, wire.MaxKey, wire.MaxFrame)
+  workers            %d
+`, wire.MaxMessage, wire.MaxDocument, wire.MaxKey, wire.MaxFrame, keeper.MaxWorkers)
 }
 
 func serve(role sandbox.Role, run func() error) int {

@@ -181,6 +181,22 @@ int tls_engine_set_nonblock(struct tls *_ctx, int _nonblock);
  */
 int tls_engine_fd(struct tls *_ctx);
 
+/*
+ * How much a process of goproxy's that speaks TLS, a worker, is shared: by
+ * all connections of the program (the default), by those of one configuration,
+ * or not at all.
+ */
+#define TLS_ISOLATION_PROCESS	 0
+#define TLS_ISOLATION_CONFIG	 1
+#define TLS_ISOLATION_CONNECTION 2
+
+/*
+ * Takes effect at the next tls_configure() or tls_connect(). Returns 0, or -1
+ * for an isolation that there is not, with the configuration's error set. Not
+ * to be called while another thread uses the configuration.
+ */
+int tls_config_set_isolation(struct tls_config *config, int isolation);
+
 #ifdef __cplusplus
 }
 #endif

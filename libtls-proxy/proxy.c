@@ -21,6 +21,7 @@
 
 struct tlsp_config_channel {
 	struct tlsp_handle handle;
+	enum tlsp_isolation isolation;
 	pthread_mutex_t mutex; /* refcount */
 	int refcount;
 	int asks;
@@ -518,17 +519,12 @@ tlsp_draft_drop_key(const struct tlsp_handle *draft, uint32_t slot)
 		(void)send_message(fd, TLSP_DROP_KEY, &drop_key, NULL, 0);
 }
 
-struct tlsp_config_channel *
-tlsp_draft_commit(const struct tlsp_handle *draft, const uint8_t *document,
-    size_t len, int asks, struct tls_error *error)
+/* Takes fd over once there is a channel. */
+static struct tlsp_config_channel *
+config_channel_new(int fd, enum tlsp_isolation isolation, int asks,
+    struct tls_error *error)
 {
 	struct tlsp_config_channel *channel;
-	struct tlsp_commit commit = { 0 };
-	struct tlsp_commit_reply reply;
-	uint8_t buf[TLSP_REPLY_MAX];
-	int pair[2] = { -1, -1 };
-	int fds[2] = { -1, -1 };
-	unsigned int version;
 
 	channel = calloc(1, sizeof(*channel));
 	if (channel == NULL) {
@@ -536,6 +532,27 @@ tlsp_draft_commit(const struct tlsp_handle *draft, const uint8_t *document,
 		    "out of memory");
 		return NULL;
 	}
+	tlsp_handle_set(&channel->handle, tlsp_fd_move_high(fd));
+	channel->isolation = isolation;
+	channel->asks = asks;
+	pthread_mutex_init(&channel->mutex, NULL);
+	channel->refcount = 1;
+	return channel;
+}
+
+struct tlsp_config_channel *
+tlsp_draft_commit(const struct tlsp_handle *draft, const uint8_t *document,
+    size_t len, enum tlsp_isolation isolation, int asks,
+    struct tls_error *error)
+{
+	struct tlsp_config_channel *channel = NULL;
+	struct tlsp_commit commit = { .isolation = (uint8_t)isolation };
+	struct tlsp_commit_reply reply;
+	uint8_t buf[TLSP_REPLY_MAX];
+	int pair[2] = { -1, -1 };
+	int fds[2] = { -1, -1 };
+	unsigned int version;
+
 	if ((fds[0] = tlsp_memory_fd(document, len)) == -1 ||
 	    tlsp_channel_pair(SOCK_SEQPACKET, pair) == -1) {
 		tls_error_set(error, 0, errno,
@@ -558,18 +575,46 @@ tlsp_draft_commit(const struct tlsp_handle *draft, const uint8_t *document,
 	}
 	if (set_reply_error(error, &reply.error) == -1)
 		goto err;
-	tlsp_handle_set(&channel->handle, tlsp_fd_move_high(pair[0]));
-	pthread_mutex_init(&channel->mutex, NULL);
-	channel->refcount = 1;
-	channel->asks = asks;
-	return channel;
+	channel = config_channel_new(pair[0], isolation, asks, error);
+	if (channel != NULL)
+		pair[0] = -1;
 
 err:
 	tlsp_fd_close(&fds[0]);
 	tlsp_fd_close(&pair[0]);
 	tlsp_fd_close(&pair[1]);
-	free(channel);
-	return NULL;
+	return channel;
+}
+
+struct tlsp_config_channel *
+tlsp_config_channel_open(struct tlsp_config_channel *channel,
+    struct tls_error *error)
+{
+	struct tlsp_config_channel *opened = NULL;
+	struct tlsp_open message = { 0 };
+	int pair[2] = { -1, -1 };
+
+	if (channel->isolation != TLSP_ISOLATION_CONNECTION) {
+		tlsp_config_channel_ref(channel);
+		return channel;
+	}
+	if (tlsp_channel_pair(SOCK_SEQPACKET, pair) == -1) {
+		tls_error_set(error, 0, errno,
+		    "failed to create a channel to goproxy");
+		return NULL;
+	}
+	if (send_message(tlsp_handle_fd(&channel->handle), TLSP_OPEN, &message,
+		&pair[1], 1) == -1)
+		set_answer_error(error);
+	else
+		/* Nobody opens others on it. */
+		opened = config_channel_new(pair[0], TLSP_ISOLATION_CONFIG,
+		    channel->asks, error);
+	if (opened != NULL)
+		pair[0] = -1;
+	tlsp_fd_close(&pair[0]);
+	tlsp_fd_close(&pair[1]);
+	return opened;
 }
 
 int

@@ -75,10 +75,18 @@ int tlsp_draft_sign_raw(const struct tlsp_handle *draft,
 void tlsp_draft_drop_key(const struct tlsp_handle *draft, uint32_t slot);
 /* Commits the document; returns a channel with one reference, or NULL. */
 struct tlsp_config_channel *tlsp_draft_commit(const struct tlsp_handle *draft,
-    const uint8_t *document, size_t len, int asks, struct tls_error *error);
+    const uint8_t *document, size_t len, enum tlsp_isolation isolation,
+    int asks, struct tls_error *error);
 /* Adds a key, for one connection, to a configuration of this draft. */
 int tlsp_draft_attach_key(const struct tlsp_handle *draft, uint32_t config,
     int cert_fd, int key_fd, uint32_t *slot, struct tls_error *error);
+
+/*
+ * The channel to start a connection on, with one reference for the caller:
+ * another one where each connection has a worker of its own.
+ */
+struct tlsp_config_channel *tlsp_config_channel_open(
+    struct tlsp_config_channel *channel, struct tls_error *error);
 
 /* Replaces the staples and ticket keys of a committed configuration. */
 int tlsp_config_channel_update(const struct tlsp_config_channel *channel,

@@ -258,6 +258,19 @@ tls_session_fd(struct tls *ctx, int *session_fd)
 		   : tls_config_check_session_fd(*session_fd, &sb, &ctx->error);
 }
 
+int
+tls_open_channel(struct tls *ctx)
+{
+	struct tlsp_config_channel *channel;
+
+	channel = tlsp_config_channel_open(ctx->channel, &ctx->error);
+	if (channel == NULL)
+		return -1;
+	tlsp_config_channel_unref(ctx->channel);
+	ctx->channel = channel;
+	return 0;
+}
+
 /* Hands the descriptors over to goproxy. */
 static int
 start_proxy(struct tls *ctx, int fd_read, int fd_write)
@@ -269,7 +282,8 @@ start_proxy(struct tls *ctx, int fd_read, int fd_write)
 	int one = fd_read == fd_write;
 	int session_fd, requests_fd;
 
-	if (tls_session_fd(ctx, &session_fd) == -1)
+	if (tls_open_channel(ctx) == -1 ||
+	    tls_session_fd(ctx, &session_fd) == -1)
 		return -1;
 	if (tlsp_channel_pair(SOCK_STREAM, in) == -1 ||
 	    (!one && tlsp_channel_pair(SOCK_STREAM, out) == -1)) {

@@ -747,6 +747,20 @@ tls_config_add_ticket_key(struct tls_config *config, uint32_t keyrev,
 	return tls_config_update_servers(config);
 }
 
+int
+tls_config_set_isolation(struct tls_config *config, int isolation)
+{
+	if (isolation < TLS_ISOLATION_PROCESS ||
+	    isolation > TLS_ISOLATION_CONNECTION) {
+		tls_set_errorx(config, TLS_ERROR_INVALID_ARGUMENT,
+		    "invalid isolation %d", isolation);
+		return -1;
+	}
+	config->isolation = isolation;
+	config->changed = 1;
+	return 0;
+}
+
 /* Keys that somebody else has. */
 
 void
@@ -857,6 +871,33 @@ tls_config_update_servers(struct tls_config *config)
 
 /* Committing. */
 
+/* The configuration's isolation, or what the environment has at least. */
+static int
+effective_isolation(const struct tls_config *config, int *isolation,
+    struct tls_error *error)
+{
+	static const char *const names[] = {
+		[TLS_ISOLATION_PROCESS] = "process",
+		[TLS_ISOLATION_CONFIG] = "config",
+		[TLS_ISOLATION_CONNECTION] = "connection",
+	};
+	const char *value;
+	int least = TLS_ISOLATION_PROCESS;
+
+	value = secure_getenv("LIBTLS_PROXY_ISOLATION");
+	if (value != NULL && *value != '\0') {
+		while (strcmp(value, names[least]) != 0) {
+			if (++least <= TLS_ISOLATION_CONNECTION)
+				continue;
+			tls_error_set(error, TLS_ERROR_UNKNOWN, 0,
+			    "invalid LIBTLS_PROXY_ISOLATION '%s'", value);
+			return -1;
+		}
+	}
+	*isolation = config->isolation > least ? config->isolation : least;
+	return 0;
+}
+
 /* With the configuration's mutex held. */
 static struct tlsp_config_channel *
 commit(struct tls_config *config, enum tlsp_role role, struct tls_error *error)
@@ -864,12 +905,14 @@ commit(struct tls_config *config, enum tlsp_role role, struct tls_error *error)
 	struct tlsp_config_channel *channel;
 	uint8_t *buf;
 	size_t len;
+	int isolation;
 
-	if (tls_keypair_ensure_draft(config, NULL, error) == -1 ||
+	if (effective_isolation(config, &isolation, error) == -1 ||
+	    tls_keypair_ensure_draft(config, NULL, error) == -1 ||
 	    tls_document_new(config, role, &buf, &len, error) == -1)
 		return NULL;
 	channel = tlsp_draft_commit(&config->draft, buf, len,
-	    config->requests != 0, error);
+	    (enum tlsp_isolation)isolation, config->requests != 0, error);
 	tls_wipe(buf, len);
 	free(buf);
 	return channel;

@@ -158,7 +158,8 @@ start(struct tls *ctx, tls_read_cb read_cb, tls_write_cb write_cb, void *cb_arg,
 	size_t nfds = 0;
 	int session_fd, requests_fd;
 
-	if (tls_session_fd(ctx, &session_fd) == -1)
+	if (tls_open_channel(ctx) == -1 ||
+	    tls_session_fd(ctx, &session_fd) == -1)
 		return -1;
 	if ((e = calloc(1, sizeof(*e))) == NULL) {
 		tls_set_errorx(ctx, TLS_ERROR_OUT_OF_MEMORY, "out of memory");

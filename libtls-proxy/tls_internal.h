@@ -111,6 +111,8 @@ struct tls_config {
 	struct tls_ticket_key ticket_keys[TLS_TICKET_KEYS_MAX];
 	size_t nticket_keys; /* the newest first */
 
+	int isolation; /* TLS_ISOLATION_* */
+
 	struct tls *servers; /* contexts that a live change concerns */
 
 	/* Certificates without a key, whose signatures sign_cb makes. */
@@ -318,6 +320,8 @@ struct tls *tls_new(uint32_t flags);
 int tls_start(struct tls *ctx, int fd_read, int fd_write);
 /* Forgets the connection; its descriptors are the application's. */
 void tls_connection_clear(struct tls *ctx);
+/* Gives a connection that starts the channel that it starts on. */
+int tls_open_channel(struct tls *ctx);
 /* The session file of a connection that starts, -1 if it has none. */
 int tls_session_fd(struct tls *ctx, int *session_fd);
 /*

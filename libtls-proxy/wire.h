@@ -60,7 +60,8 @@
 	    F(attach_key, u32, config))					       \
 	M(ATTACH_KEY_REPLY, attach_key_reply, 0x00c9, keeper, reply, 0, 0,     \
 	    F(attach_key_reply, str, error) F(attach_key_reply, u32, slot))    \
-	M(COMMIT, commit, 0x0004, library, draft, 2, 2, )		       \
+	M(COMMIT, commit, 0x0004, library, draft, 2, 2,			       \
+	    F(commit, u8, isolation))					       \
 	M(COMMIT_REPLY, commit_reply, 0x0084, keeper, config, 0, 0,	       \
 	    F(commit_reply, str, error))				       \
 	M(SETTINGS, settings, 0x0005, library, document, 0, 0,		       \
@@ -78,6 +79,7 @@
 	    F(staple, u32, pair) F(staple, bytes, response))		       \
 	M(TICKET_KEY, ticket_key, 0x000d, library, document, 0, 0,	       \
 	    F(ticket_key, u32, revision) F(ticket_key, bytes, key))	       \
+	M(OPEN, open, 0x0018, library, config, 1, 1, )			       \
 	M(ALPN, alpn, 0x004b, library, document, 0, 0,			       \
 	    F(alpn, bytes, protocols))					       \
 	M(START, start, 0x0007, library, config, 2, 6,			       \
@@ -241,6 +243,12 @@ TLSP_MESSAGES(M, F)
 enum tlsp_role {
 	TLSP_ROLE_CLIENT = 1,
 	TLSP_ROLE_SERVER = 2,
+};
+
+enum tlsp_isolation {
+	TLSP_ISOLATION_PROCESS = 0,
+	TLSP_ISOLATION_CONFIG = 1,
+	TLSP_ISOLATION_CONNECTION = 2,
 };
 
 enum tlsp_verify {

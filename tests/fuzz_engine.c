@@ -65,8 +65,8 @@ open_config(void)
 	expect(tlsp_channel_pair(SOCK_SEQPACKET, pair) == 0, "socketpair");
 	tlsp_handle_set(&handle, pair[0]);
 	expect(pthread_create(&thread, NULL, commit, &pair[1]) == 0, "thread");
-	config_channel =
-	    tlsp_draft_commit(&handle, (const uint8_t *)"", 0, 0, &error);
+	config_channel = tlsp_draft_commit(&handle, (const uint8_t *)"", 0,
+	    TLSP_ISOLATION_PROCESS, 0, &error);
 	expect(config_channel != NULL, "no configuration");
 	pthread_join(thread, NULL);
 	tlsp_handle_close(&handle);

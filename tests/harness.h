@@ -206,6 +206,8 @@ enum h_relay_action {
 struct h_relay_direction {
 	atomic_ullong limit; /* after so many bytes comes the action */
 	atomic_int action;
+	atomic_int hold;    /* see h_relay_hold */
+	atomic_int pending; /* there is something to hold */
 	atomic_ullong bytes;
 	atomic_int records;
 	atomic_int last_type, last_length; /* of the last whole record */
@@ -222,6 +224,11 @@ struct h_relay {
 void h_relay_start(struct h_relay *r, int *cfd, int *sfd);
 void h_relay_limit(struct h_relay_direction *d, unsigned long long bytes,
     enum h_relay_action action);
+/*
+ * Lets so many records through, counted from the first, and no more; -1 ends
+ * that. Say it before there are more.
+ */
+void h_relay_hold(struct h_relay_direction *d, int records);
 void h_relay_now(struct h_relay *r, enum h_relay_action action);
 void h_relay_stop(struct h_relay *r);
 
@@ -239,5 +246,14 @@ pid_t h_helper(const char *role);
 pid_t h_wait_helper(const char *role, pid_t other_than);
 /* Waits until one that ends has ended, and its descriptors are closed. */
 void h_wait_gone(pid_t pid);
+/* All of that role, at most max; returns how many there are. */
+size_t h_helper_list(const char *role, pid_t *pids, size_t max);
+/* No child of this process's helpers has ended without being reaped soon. */
+void h_wait_no_zombies(int ms);
+
+/* Whether the environment asks for the full counts (TEST_LONG=1). */
+int h_long(void);
+/* Raises the limit of open files as far as it goes. Returns it. */
+int h_raise_nofile(void);
 
 #endif

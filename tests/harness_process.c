@@ -3,12 +3,14 @@
 
 #include <sys/mman.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
@@ -181,6 +183,31 @@ count_records(struct half *h, const uint8_t *p, size_t len)
 	}
 }
 
+static int
+is_held(const struct half *h)
+{
+	int hold = atomic_load(&h->d->hold);
+	char c;
+
+	if (hold == 0 || h->nheader > 0 ||
+	    atomic_load(&h->d->records) < hold - 1)
+		return 0;
+	if (recv(h->from, &c, 1, MSG_PEEK | MSG_DONTWAIT) == 1)
+		atomic_store(&h->d->pending, 1);
+	return 1;
+}
+
+/* How much may be read: no byte of the record that is to be held. */
+static size_t
+room(const struct half *h)
+{
+	if (atomic_load(&h->d->hold) == 0)
+		return sizeof(h->buf);
+	if (h->nheader < sizeof(h->header))
+		return sizeof(h->header) - h->nheader;
+	return h->body;
+}
+
 /* Ends both connections; returns -1 if the relay has nothing left to do. */
 static int
 act(struct half *halves, enum h_relay_action action)
@@ -206,7 +233,7 @@ take(struct half *h, struct half *halves)
 	unsigned long long at, limit;
 	ssize_t n;
 
-	n = recv(h->from, h->buf, sizeof(h->buf), MSG_DONTWAIT);
+	n = recv(h->from, h->buf, room(h), MSG_DONTWAIT);
 	if (n == -1 && errno == EAGAIN)
 		return 0;
 	if (n <= 0) {
@@ -281,7 +308,8 @@ h_relay_peer(int argc, char **argv)
 	}
 	for (;;) {
 		for (i = 0; i < 2; i++) {
-			pfd[2 * i].fd = halves[i].ended || halves[i].len > 0
+			pfd[2 * i].fd = halves[i].ended || halves[i].len > 0 ||
+						is_held(&halves[i])
 					    ? -1
 					    : halves[i].from;
 			pfd[2 * i].events = POLLIN;
@@ -291,7 +319,10 @@ h_relay_peer(int argc, char **argv)
 		}
 		pfd[4].fd = H_KEPT + 2;
 		pfd[4].events = POLLIN;
-		if (poll(pfd, 5, -1) == -1)
+		/* What is held may be let go without a word. */
+		if (poll(pfd, 5,
+			is_held(&halves[0]) || is_held(&halves[1]) ? 5 : -1) ==
+		    -1)
 			continue;
 		for (i = 0; i < 2; i++) {
 			if (pfd[2 * i + 1].revents != 0)
@@ -341,6 +372,12 @@ h_relay_limit(struct h_relay_direction *d, unsigned long long bytes,
 {
 	atomic_store(&d->action, action);
 	atomic_store(&d->limit, bytes);
+}
+
+void
+h_relay_hold(struct h_relay_direction *d, int records)
+{
+	atomic_store(&d->hold, records + 1);
 }
 
 void
@@ -516,6 +553,59 @@ int
 h_helpers(void)
 {
 	return (int)helpers(NULL, NULL, 0);
+}
+
+size_t
+h_helper_list(const char *role, pid_t *pids, size_t max)
+{
+	return helpers(role, pids, max);
+}
+
+static int
+zombies(void)
+{
+	static struct process list[4096];
+	size_t i, j, n;
+	int found = 0;
+
+	n = processes(list, sizeof(list) / sizeof(list[0]));
+	for (i = 0; i < n; i++) {
+		if (list[i].state != 'Z')
+			continue;
+		for (j = 0; j < n; j++)
+			found += list[j].pid == list[i].parent &&
+				 is_helper(&list[j]) &&
+				 is_ours(&list[j], list, n);
+	}
+	return found;
+}
+
+void
+h_wait_no_zombies(int ms)
+{
+	int64_t deadline = h_now() + ms;
+
+	while (zombies() > 0)
+		h_pause(deadline, "dead helpers to be reaped");
+}
+
+int
+h_long(void)
+{
+	const char *value = getenv("TEST_LONG");
+
+	return value != NULL && *value != '\0' && strcmp(value, "0") != 0;
+}
+
+int
+h_raise_nofile(void)
+{
+	struct rlimit limit;
+
+	CHECK_INT(getrlimit(RLIMIT_NOFILE, &limit), 0);
+	limit.rlim_cur = limit.rlim_max;
+	CHECK_INT(setrlimit(RLIMIT_NOFILE, &limit), 0);
+	return limit.rlim_max > INT_MAX ? INT_MAX : (int)limit.rlim_max;
 }
 
 void

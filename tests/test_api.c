@@ -93,6 +93,8 @@ enum kind {
 	X(tls_default_ca_cert_file, THERE, tls_default_ca_cert_file())         \
 	X(tls_proxy_version, THERE, tls_proxy_version())                       \
 	X(tls_proxy_info, ANY, tls_proxy_info(&info, sizeof(info), NULL))      \
+	X(tls_config_set_isolation, ZERO,                                      \
+	    tls_config_set_isolation(config, TLS_ISOLATION_CONFIG))            \
 	X(tls_config_add_keypair_file, CONFIG,                                 \
 	    tls_config_add_keypair_file(config, "/no/cert", "/no/key"))        \
 	X(tls_config_add_keypair_mem, CONFIG,                                  \

@@ -259,6 +259,140 @@ bad_record(void **state)
 	h_case = NULL;
 }
 
+/*
+ * Each ending after each amount of data, in both directions. What the death of
+ * goproxy looks like is in test_kill.c.
+ */
+enum ending { CLOSE_NOTIFY, FIN, RESET, BAD_RECORD };
+static const char *const ending_names[] = { "close_notify", "end of file",
+	"reset", "bad record" };
+
+struct matrix_case {
+	enum ending ending;
+	int to_server; /* the direction of the data */
+	int version;
+	int blocking; /* the end that reads */
+	size_t size;
+};
+
+static void
+check_ending(const struct matrix_case *c, struct tls *ctx, int fd)
+{
+	char buf[16];
+	int i;
+
+	for (i = 0; i < 2; i++) {
+		switch (c->ending) {
+		case CLOSE_NOTIFY:
+		case FIN:
+			CHECK_INT(h_read_some(ctx, fd, buf, sizeof(buf)), 0);
+			break;
+		case RESET:
+			CHECK_INT(h_read_some(ctx, fd, buf, sizeof(buf)), -1);
+			CHECK_HAS(tls_error(ctx), "read failed: ");
+			CHECK_HAS(tls_error(ctx), "Connection reset by peer");
+			break;
+		case BAD_RECORD:
+			CHECK_INT(h_read_some(ctx, fd, buf, sizeof(buf)), -1);
+			CHECK_HAS(tls_error(ctx), "read failed: ");
+			CHECK_HAS(tls_error(ctx), "bad decrypt");
+			break;
+		}
+	}
+	switch (c->ending) {
+	case CLOSE_NOTIFY:
+		CHECK_TLS(ctx, h_close(ctx, fd));
+		break;
+	case FIN:
+		CHECK_INT(h_close(ctx, fd), -1);
+		CHECK_STR(tls_error(ctx), "EOF without close notify");
+		break;
+	case RESET:
+	case BAD_RECORD:
+		CHECK_INT(h_close(ctx, fd), -1);
+		CHECK_HAS(tls_error(ctx), "shutdown failed: ");
+		break;
+	}
+}
+
+static void
+run_matrix_case(const struct matrix_case *c, const char *name)
+{
+	static uint8_t buf[100000];
+	struct h_stream stream = { .seed = 11 };
+	struct h_relay_direction *d;
+	struct tls **from, *to;
+	struct h_relay r;
+	struct h_pair p;
+	int *from_fd, to_fd;
+
+	open_relay(&p, c->version, &r);
+	h_case = name;
+	from = c->to_server ? &p.client : &p.server;
+	from_fd = c->to_server ? &p.cfd : &p.sfd;
+	to = c->to_server ? p.server : p.client;
+	to_fd = c->to_server ? p.sfd : p.cfd;
+	d = c->to_server ? r.to_server : r.to_client;
+
+	h_stream_fill(&stream, buf, c->size);
+	h_write(*from, *from_fd, buf, c->size);
+	if (c->ending == CLOSE_NOTIFY)
+		CHECK_TLS(*from, h_close(*from, *from_fd));
+	if (c->ending == FIN) {
+		tls_free(*from);
+		*from = NULL;
+		close(*from_fd);
+		*from_fd = -1;
+	}
+	h_nonblock(to_fd, !c->blocking);
+	if (c->blocking)
+		to_fd = -1;
+	memset(buf, 0, sizeof(buf));
+	h_read(to, to_fd, buf, c->size);
+	stream.pos = 0;
+	h_stream_check(&stream, buf, c->size);
+	/* What is on its way would be lost or changed by these. */
+	if (c->ending == RESET)
+		h_relay_now(&r, H_RELAY_RST);
+	if (c->ending == BAD_RECORD) {
+		h_relay_limit(d, atomic_load(&d->bytes) + 10, H_RELAY_FLIP);
+		h_write(*from, *from_fd, "bad", 3);
+	}
+	check_ending(c, to, to_fd);
+	h_pair_free(&p);
+	h_relay_stop(&r);
+}
+
+static void
+matrix(void **state)
+{
+	static const size_t sizes[] = { 0, 1, 16384, 16385, 100000 };
+	struct matrix_case c;
+	char name[128];
+	size_t i;
+	int n;
+
+	(void)state;
+	/* LibreTLS has other texts, and see expect_truncation. */
+	PROXY_ONLY();
+	for (n = 0; n < 32; n++) {
+		for (i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++) {
+			c.ending = (enum ending)(n >> 3);
+			c.to_server = n & 1;
+			c.version = n >> 1 & 1;
+			c.blocking = n >> 2 & 1;
+			c.size = sizes[i];
+			snprintf(name, sizeof(name),
+			    "%s, %s after %zu bytes to the %s%s",
+			    versions[c.version].name, ending_names[c.ending],
+			    c.size, c.to_server ? "server" : "client",
+			    c.blocking ? ", blocking" : "");
+			run_matrix_case(&c, name);
+		}
+	}
+	h_case = NULL;
+}
+
 static void
 worker_killed(void **state)
 {
@@ -658,13 +792,11 @@ write_and_exit(void **state)
 }
 
 /*
- * The same a thousand times: a program that forks for each connection, as a
- * UCSPI server or a small daemon does.
+ * The same many times: a program that forks for each connection, as a UCSPI
+ * server or a small daemon does.
  */
-#define TIMES 1000
-
 static void
-write_close_exit_1000(void **state)
+end_many_times(const char *mode, int times)
 {
 	struct tls_config *cconfig, *sconfig;
 	struct tls *client, *base, *conn;
@@ -672,12 +804,11 @@ write_close_exit_1000(void **state)
 	pid_t pid;
 	int a, b, n, status;
 
-	(void)state;
 	cconfig = h_client_config();
 	sconfig = h_server_config("ecdsa");
 	base = h_server(sconfig);
-	for (n = 0; n < TIMES; n++) {
-		snprintf(name, sizeof(name), "time %d", n);
+	for (n = 0; n < times; n++) {
+		snprintf(name, sizeof(name), "%s, time %d", mode, n);
 		h_case = name;
 		h_tcp_pair(&a, &b);
 		if ((pid = fork()) == -1)
@@ -685,12 +816,12 @@ write_close_exit_1000(void **state)
 		if (pid == 0) {
 			close(a);
 			CHECK_TLS(base, tls_accept_socket(base, &conn, b));
-			write_and_end(conn, b, "tls_close");
+			write_and_end(conn, b, mode);
 		}
 		close(b);
 		client = h_client(cconfig);
 		CHECK_TLS(client, tls_connect_socket(client, a, "localhost"));
-		expect_message(client, a, "tls_close");
+		expect_message(client, a, mode);
 		while (waitpid(pid, &status, 0) == -1)
 			CHECK_INT(errno, EINTR);
 		CHECK_INT(status, 0);
@@ -703,6 +834,20 @@ write_close_exit_1000(void **state)
 	h_case = NULL;
 }
 
+static void
+write_tls_close_exit(void **state)
+{
+	(void)state;
+	end_many_times("tls_close", h_long() ? 10000 : 1000);
+}
+
+static void
+write_close_exit(void **state)
+{
+	(void)state;
+	end_many_times("close", h_long() ? 10000 : 200);
+}
+
 static const struct CMUnitTest tests[] = {
 	cmocka_unit_test(close_notify),
 	cmocka_unit_test(bare_eof),
@@ -710,6 +855,7 @@ static const struct CMUnitTest tests[] = {
 	cmocka_unit_test(reset),
 	cmocka_unit_test(reset_while_writing),
 	cmocka_unit_test(bad_record),
+	cmocka_unit_test(matrix),
 	cmocka_unit_test(worker_killed),
 	cmocka_unit_test(write_after_close_notify),
 	cmocka_unit_test(half_close_by_shutdown),
@@ -719,7 +865,8 @@ static const struct CMUnitTest tests[] = {
 	cmocka_unit_test(close_in_handshake),
 	cmocka_unit_test(close_then_free),
 	cmocka_unit_test(write_and_exit),
-	cmocka_unit_test(write_close_exit_1000),
+	cmocka_unit_test(write_tls_close_exit),
+	cmocka_unit_test(write_close_exit),
 };
 
 static const struct h_peer peers[] = { { "writer", writer_peer } };

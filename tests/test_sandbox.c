@@ -355,18 +355,16 @@ check_descriptors(pid_t pid)
 	CHECK(n > 3);
 }
 
+/* Real, effective, saved and file system's. */
 static void
-ids(pid_t pid, const char *name, unsigned int *id)
+ids(pid_t pid, const char *name, unsigned int id[4])
 {
 	char path[64], value[256];
-	unsigned int other[3];
 
 	snprintf(path, sizeof(path), "/proc/%d/status", (int)pid);
 	proc_value(path, name, value, sizeof(value));
-	CHECK_INT(
-	    sscanf(value, "%u %u %u %u", id, &other[0], &other[1], &other[2]),
+	CHECK_INT(sscanf(value, "%u %u %u %u", &id[0], &id[1], &id[2], &id[3]),
 	    4);
-	CHECK(*id == other[0] && *id == other[1] && *id == other[2]);
 }
 
 static pid_t
@@ -384,17 +382,20 @@ static void
 check_rootless(pid_t pid)
 {
 	char path[64];
-	unsigned int id;
+	unsigned int id[4];
+	size_t i;
 
 	snprintf(path, sizeof(path), "/proc/%d/status", (int)pid);
 	status(path, "CapBnd:", NO_CAPABILITIES);
 	status(path, "CapEff:", NO_CAPABILITIES);
 	status(path, "NoNewPrivs:", "1");
 	status(path, "Groups:", "");
-	ids(pid, "Uid:", &id);
-	CHECK(id != 0);
-	ids(pid, "Gid:", &id);
-	CHECK(id != 0);
+	ids(pid, "Uid:", id);
+	for (i = 0; i < 4; i++)
+		CHECK(id[i] != 0);
+	ids(pid, "Gid:", id);
+	for (i = 0; i < 4; i++)
+		CHECK(id[i] != 0);
 	snprintf(path, sizeof(path), "/proc/%d/root/", (int)pid);
 	CHECK(opendir(path) == NULL);
 	CHECK_INT(errno, ESRCH);
@@ -406,7 +407,7 @@ check_rootless(pid_t pid)
 static void
 as_root(void **state)
 {
-	unsigned int keeper, worker, supervisor;
+	unsigned int keeper[4], worker[4], supervisor[4];
 	struct server s;
 	size_t i;
 
@@ -424,11 +425,17 @@ as_root(void **state)
 	check_rootless(parent_of(s.helpers[1]));
 	CHECK_INT(parent_of(s.helpers[0]), parent_of(s.helpers[1]));
 	/* Users of their own cannot touch each other. */
-	ids(s.helpers[0], "Uid:", &keeper);
-	ids(s.helpers[1], "Uid:", &worker);
-	ids(parent_of(s.helpers[1]), "Uid:", &supervisor);
-	CHECK(keeper != worker);
-	CHECK(keeper != supervisor);
+	ids(s.helpers[0], "Uid:", keeper);
+	ids(s.helpers[1], "Uid:", worker);
+	ids(parent_of(s.helpers[1]), "Uid:", supervisor);
+	CHECK(keeper[0] != worker[0]);
+	for (i = 1; i < 4; i++) {
+		CHECK_INT(keeper[i], keeper[0]);
+		CHECK_INT(worker[i], worker[0]);
+	}
+	/* The supervisor is both: it ends what stands still. */
+	CHECK_INT(supervisor[0], worker[0]);
+	CHECK_INT(supervisor[1], keeper[0]);
 	stop_server(&s);
 }
 

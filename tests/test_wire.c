@@ -15,10 +15,10 @@
 #include "harness.h"
 #include "wire.h"
 
-/* Keeper and worker speak these with each other; there is no C for them. */
+/* Those of the link between keeper and worker; the C library has none. */
 static const char *const go_only[] = { "CONFIG", "CONFIG_READY",
-	"CONFIG_CLOSED", "CONFIG_UPDATE", "SIGN", "SIGN_REPLY", "KEY_DONE",
-	"DRAIN" };
+	"CONFIG_CLOSED", "CONFIG_UPDATE", "REFRESH", "SIGN", "SIGN_REPLY",
+	"KEY_DONE", "DRAIN", "NO_WORKER" };
 
 /* Everything between "vector" and "end". */
 struct vector {

@@ -9,6 +9,11 @@
  * nor exec. Holds no secret, parses nothing but the four bytes of SPAWN, and
  * ends with the keeper.
  *
+ * What stands still (SIGSTOP) for STOPPED_TICKS seconds is killed: a blocking
+ * call of the application has no deadline of its own, and the end of the
+ * process is what wakes it. The seconds are those that this process ran in, so
+ * that nobody is killed where all were stopped and go on together.
+ *
  * Started by the library with descriptor 3 the control channel, 4 goproxy's
  * binary, 5 a pipe that ends when the keeper runs or says why it does not, and
  * an empty environment. The keeper gets 3 the control channel, 4 the
@@ -26,6 +31,7 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/types.h>
 #include <sys/wait.h>
 
 #include <linux/capability.h>
@@ -33,10 +39,12 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <grp.h>
+#include <poll.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdint.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 enum {
@@ -44,11 +52,16 @@ enum {
 	GOPROXY = 4,
 	STATUS = 5,
 	FIRST_FREE = 6,
+	/* More than the workers that a keeper asks for. */
+	MAX_CHILDREN = 2048,
+	TICK_MS = 1000,
+	STOPPED_TICKS = 5,
 };
 
 enum role {
 	KEEPER,
 	WORKER,
+	SUPERVISOR,
 };
 
 /*
@@ -79,6 +92,138 @@ static const char keeper_variable[] =
 
 /* The message SPAWN of goproxy-protocol(7). */
 static const uint8_t spawn[] = { 0x00, 0x01, 0x00, 0x20 };
+
+static struct child {
+	pid_t pid;
+	int ticks; /* in a row for which it was seen to stand still */
+} children[MAX_CHILDREN];
+static size_t nchildren;
+
+/* Tells the keeper, by NO_WORKER, why there is no process on this link. */
+static void
+no_worker(int link, int errnum)
+{
+	const uint32_t n = (uint32_t)errnum;
+	const uint8_t message[] = { 0x00, 0x01, 0x00, 0x1a, (uint8_t)(n >> 24),
+		(uint8_t)(n >> 16), (uint8_t)(n >> 8), (uint8_t)n };
+
+	/* Where this fails the end of the link has to do. */
+	(void)send(link, message, sizeof(message), MSG_NOSIGNAL | MSG_DONTWAIT);
+}
+
+static void
+on_sigchld(int sig)
+{
+	(void)sig; /* it ends the wait, and no more */
+}
+
+static int64_t
+now_ms(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return (int64_t)ts.tv_sec * 1000 + ts.tv_nsec / 1000000;
+}
+
+/* Forgets the children that have ended. */
+static void
+reap(void)
+{
+	size_t i;
+	pid_t pid;
+
+	while ((pid = waitpid(-1, NULL, WNOHANG)) > 0) {
+		for (i = 0; i < nchildren && children[i].pid != pid; i++)
+			;
+		if (i < nchildren)
+			children[i] = children[--nchildren];
+	}
+}
+
+/* Looks for children that stand still. Returns how many there are. */
+static int
+tick(void)
+{
+	struct child *child;
+	siginfo_t info;
+	int stopped = 0;
+	size_t i;
+
+	for (i = 0; i < nchildren; i++) {
+		child = &children[i];
+		info.si_pid = 0;
+		if (waitid(P_PID, (id_t)child->pid, &info,
+			WSTOPPED | WNOHANG | WNOWAIT) == -1 ||
+		    info.si_pid == 0) {
+			child->ticks = 0;
+			continue;
+		}
+		stopped++;
+		/* The first is not a whole one. */
+		if (child->ticks++ < STOPPED_TICKS)
+			continue;
+		/* Nobody else reaps it, so that the number is its own. */
+		(void)kill(child->pid, SIGKILL);
+	}
+	return stopped;
+}
+
+/*
+ * Waits for a message, and looks after the children meanwhile: once a second
+ * for as long as there may be one that stands still.
+ */
+static void
+wait_for_message(int channel)
+{
+	static int ticking;
+	static int64_t next;
+	struct pollfd pfd = { .fd = channel, .events = POLLIN };
+	struct timespec left = { 0, 0 };
+	sigset_t none;
+	int64_t ms;
+	int n;
+
+	sigemptyset(&none);
+	for (;;) {
+		reap();
+		ms = next - now_ms();
+		if (ticking && ms <= 0) {
+			ticking = tick();
+			next = now_ms() + (ms = TICK_MS);
+		}
+		left.tv_sec = ms / 1000;
+		left.tv_nsec = ms % 1000 * 1000000;
+		/* SIGCHLD comes through here and nowhere else. */
+		n = ppoll(&pfd, 1, ticking ? &left : NULL, &none);
+		if (n == -1 && errno == EINTR)
+			ticking = 1;
+		else if (n != 0)
+			return;
+	}
+}
+
+/* Forks, and keeps the child in mind. */
+static pid_t
+fork_child(void)
+{
+	sigset_t none;
+	pid_t pid;
+
+	if (nchildren == MAX_CHILDREN) {
+		errno = EAGAIN;
+		return -1;
+	}
+	if ((pid = fork()) > 0) {
+		children[nchildren].pid = pid;
+		children[nchildren++].ticks = 0;
+	} else if (pid == 0) {
+		signal(SIGCHLD, SIG_DFL);
+		sigemptyset(&none);
+		(void)sigprocmask(SIG_SETMASK, &none, NULL);
+	}
+	return pid;
+}
 
 /* A soft limit is what the program found right for itself. */
 static void
@@ -159,11 +304,15 @@ take_user(enum role role, pid_t supervisor, int goproxy)
 		.version = _LINUX_CAPABILITY_VERSION_3,
 	};
 	struct __user_cap_data_struct none[_LINUX_CAPABILITY_U32S_3];
-	const uid_t id = FIRST_ID + 2 * (uid_t)supervisor + role;
+	const uid_t id = FIRST_ID + 2 * (uid_t)supervisor;
+	const uid_t real = id + (role == KEEPER ? 0 : 1);
+	const uid_t other = id + (role == WORKER ? 1 : 0);
 
 	if (geteuid() == 0 && can_leave_root(goproxy)) {
 		(void)setgroups(0, NULL);
-		if (set_user(id, id) != 0)
+		/* The supervisor is both, to end what stands still. */
+		if (setresgid(real, other, other) == -1 ||
+		    setresuid(real, other, other) == -1)
 			(void)set_user(NOBODY, NOBODY);
 	} else {
 		/* Who runs a set-user-ID program is not to signal us. */
@@ -185,7 +334,6 @@ become(int goproxy, char *const *argv, const char *variable, const int *fds,
 	char *const envp[] = { (char *)variable, NULL };
 	int high[2], i;
 
-	signal(SIGCHLD, SIG_DFL);
 	for (i = 0; i < nfds; i++) {
 		high[i] = fcntl(fds[i], F_DUPFD_CLOEXEC, 16);
 		if (high[i] == -1)
@@ -215,6 +363,7 @@ receive_spawn(int channel)
 
 	msg.msg_control = control.buf;
 	msg.msg_controllen = sizeof(control.buf);
+	wait_for_message(channel);
 	do
 		n = recvmsg(channel, &msg, MSG_CMSG_CLOEXEC);
 	while (n == -1 && errno == EINTR);
@@ -235,9 +384,11 @@ main(int argc, char *argv[])
 {
 	char *const keeper[] = { (char *)"goproxy", (char *)"keeper", NULL };
 	char *const worker[] = { (char *)"goproxy", (char *)"worker", NULL };
+	struct sigaction action = { .sa_handler = on_sigchld };
 	struct failure failure = { 1, 0 };
 	int channel[2], keeper_fds[2], goproxy, link;
 	const pid_t self = getpid();
+	sigset_t sigchld;
 
 	(void)prctl(PR_SET_DUMPABLE, 0);
 	(void)prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
@@ -261,14 +412,17 @@ main(int argc, char *argv[])
 		return 1;
 	}
 
-	/* Workers that end are reaped by the kernel. */
-	signal(SIGCHLD, SIG_IGN);
 	if (fcntl(CONTROL, F_SETFD, FD_CLOEXEC) == -1 ||
 	    fcntl(STATUS, F_SETFD, FD_CLOEXEC) == -1 ||
 	    socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, channel) ==
 		-1)
 		goto err;
-	switch (fork()) {
+	sigemptyset(&action.sa_mask);
+	(void)sigaction(SIGCHLD, &action, NULL);
+	sigemptyset(&sigchld);
+	sigaddset(&sigchld, SIGCHLD);
+	(void)sigprocmask(SIG_BLOCK, &sigchld, NULL);
+	switch (fork_child()) {
 	case -1:
 		goto err;
 	case 0:
@@ -282,12 +436,19 @@ main(int argc, char *argv[])
 	close(STATUS);
 	close(channel[1]);
 	/* From here on there is nothing that needs a right. */
-	take_user(WORKER, self, goproxy);
+	take_user(SUPERVISOR, self, goproxy);
 
 	/* A link that gets no worker ends, which the keeper sees. */
 	while ((link = receive_spawn(channel[0])) != -1) {
-		if (fork() == 0) {
+		switch (fork_child()) {
+		case -1:
+			no_worker(link, errno);
+			break;
+		case 0:
+			/* The user that the supervisor really is. */
+			(void)set_user(getuid(), getgid());
 			become(goproxy, worker, NULL, &link, 1);
+			no_worker(link, errno);
 			_exit(127);
 		}
 		close(link);

@@ -24,6 +24,9 @@ var (
 	// ErrExhausted means that the descriptors of a message were lost
 	// because this process has none left. The channel is as good as before.
 	ErrExhausted = errors.New("channel: no descriptors left")
+
+	// ErrStopped means that StopRecv was called.
+	ErrStopped = os.ErrDeadlineExceeded
 )
 
 // A Conn is one end of an AF_UNIX, SOCK_SEQPACKET socket.
@@ -89,6 +92,17 @@ func CheckSocket(fd, typ int) error {
 // Close closes this end, and wakes who waits in Recv.
 func (c *Conn) Close() error { return c.file.Close() }
 
+// StopRecv makes Recv, now and from now on, return ErrStopped instead of
+// waiting or receiving, or takes that back.
+func (c *Conn) StopRecv(stop bool) {
+	var deadline time.Time
+	if stop {
+		deadline = time.Unix(1, 0)
+	}
+	// Fails for what is closed, where Recv returns anyway.
+	_ = c.file.SetReadDeadline(deadline)
+}
+
 type packet struct {
 	data [wire.MaxMessage + 1]byte
 	oob  [256]byte
@@ -111,6 +125,11 @@ func (c *Conn) Recv() ([]byte, Fds, error) {
 			packets.Put(p)
 		}()
 		n, oobn, flags, err = Recvmsg(int(fd), p.data[:], p.oob[:OobSize()])
+		if err == unix.ECONNRESET {
+			// The other end closed without having read everything.
+			// That is told once, and before what it had sent.
+			n, oobn, flags, err = Recvmsg(int(fd), p.data[:], p.oob[:OobSize()])
+		}
 		if err == unix.EAGAIN {
 			return false
 		}
@@ -132,10 +151,6 @@ func (c *Conn) Recv() ([]byte, Fds, error) {
 		fds.Close()
 		return true
 	})
-	if err == unix.ECONNRESET {
-		// The other end closed without having read everything.
-		err = io.EOF
-	}
 	if waitErr != nil {
 		return nil, nil, waitErr
 	}

@@ -49,25 +49,48 @@ func (k *keeper) attach(id, draft, slot uint32, attached *key) bool {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	conf := k.configs[id]
-	if conf == nil || conf.draft != draft || conf.attached >= maxAttached {
+	if conf == nil || conf.draft != draft || len(conf.attached) >= maxAttached {
 		return false
 	}
-	conf.attached++
-	conf.keys[slot] = attached
+	if conf.attached == nil {
+		conf.attached = make(map[uint32]*key)
+	}
+	conf.attached[slot] = attached
 	return true
 }
 
-// keyDone forgets a key that was attached.
-func (k *keeper) keyDone(m *wire.KeyDone) error {
+// detach forgets a key that was attached.
+func (k *keeper) detach(conf *config, slot uint32) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	conf := k.configs[m.Config]
-	if conf == nil {
-		return errWorker
+	delete(conf.attached, slot)
+}
+
+// keyOf returns nil for what is no key of the configuration.
+func (k *keeper) keyOf(conf *config, slot uint32) *key {
+	if key := conf.keys[slot]; key != nil {
+		return key
 	}
-	if conf.keys[m.Slot] != nil && m.Slot > conf.highest {
-		delete(conf.keys, m.Slot)
-		conf.attached--
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return conf.attached[slot]
+}
+
+// list gives a configuration a number of its own, if it has none yet.
+func (k *keeper) list(conf *config) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	for conf.id == 0 {
+		k.lastID++
+		if k.configs[k.lastID] == nil {
+			conf.id = k.lastID
+		}
 	}
-	return nil
+	k.configs[conf.id] = conf
+}
+
+func (k *keeper) unlist(conf *config) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	delete(k.configs, conf.id)
 }

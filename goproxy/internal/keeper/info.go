@@ -14,13 +14,9 @@ func (k *keeper) info() *wire.InfoReply {
 			keys[key] = true
 		}
 	}
-	workers := uint32(0)
-	if k.link != nil {
-		workers = 1
-	}
 	return &wire.InfoReply{
 		Release:     k.release,
-		Workers:     workers,
+		Workers:     uint32(k.links),
 		Deaths:      k.died,
 		Configs:     uint32(len(k.configs)),
 		Keys:        uint32(len(keys)),

@@ -19,48 +19,44 @@ import (
 // maxKeys bounds the keys of a draft.
 const maxKeys = 1 << 14
 
+// MaxWorkers bounds the workers that run at the same time.
+const MaxWorkers = 1024
+
 type keeper struct {
 	release    string
 	supervisor *channel.Conn
 	sem        semaphores
 	collector  collector
+	// running counts the workers, and one for as long as users is not 0.
+	running sync.WaitGroup
 
-	mu      sync.Mutex
-	nextID  uint32
-	drafts  uint32
+	mu     sync.Mutex
+	drafts uint32
+	// doors are what the application can ask for more on: the control
+	// channel and the drafts.
+	doors map[*channel.Conn]bool
+	// users counts what can still become or is a configuration: the doors
+	// and committed configurations.
+	users    int
+	orphaned bool
+	workers  int
+	shared   *worker // of all configurations that have none for themselves
+	spare    *worker // started in advance; has seen nothing yet
+	strict   int     // configurations with a worker for each connection
+
+	// configs are those that workers were given, by number.
+	lastID  uint32
 	configs map[uint32]*config
-	link    *link // nil while there is no worker
-	// deaths counts workers that died soon, one after another.
-	deaths int
-	// users counts what can still become or is a configuration: the
-	// control channel, drafts, and committed configurations.
-	users   int
-	drained bool
 
 	// What INFO tells.
+	links       int // workers that run
 	died        uint32
 	signatures  uint64
 	refused     uint64
 	refusedLast string
 }
 
-// A config is a committed configuration.
-type config struct {
-	id       uint32
-	draft    uint32
-	use      use
-	keys     map[uint32]*key
-	highest  uint32 // slot of those it was committed with
-	attached int    // keys beside those, each for one connection
-	pairs    int
-	document int
-	update   channel.Fds // the last CONFIG_UPDATE's document, if there was one
-	channel  *channel.Conn
-	ready    bool
-	// attempts counts the workers that were given the configuration and
-	// have not said that it is ready.
-	attempts int
-}
+var errSupervisor = errors.New("goproxy has lost its supervisor")
 
 // Run serves the control channel until no configuration is left. It owns both
 // descriptors.
@@ -76,31 +72,56 @@ func Run(control, supervisor int, release string) error {
 		return err
 	}
 	defer sup.Close()
-	k := &keeper{
-		release:    release,
-		supervisor: sup,
-		sem:        newSemaphores(),
-		configs:    make(map[uint32]*config),
-		users:      1,
-	}
+	k := newKeeper(release, sup)
+	k.running.Add(1)
+	k.hold(ctl)
+	// The first configuration shall not have to wait for its worker.
+	k.mu.Lock()
+	k.prepareLocked()
+	k.mu.Unlock()
+	go k.watch()
 	go k.control(ctl)
-	return k.supervise()
+	k.running.Wait()
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if k.orphaned {
+		return errSupervisor
+	}
+	return nil
+}
+
+func newKeeper(release string, supervisor *channel.Conn) *keeper {
+	return &keeper{
+		release:    release,
+		supervisor: supervisor,
+		sem:        newSemaphores(),
+		doors:      make(map[*channel.Conn]bool),
+		configs:    make(map[uint32]*config),
+	}
+}
+
+// watch waits for the supervisor's end. What is served goes on, but the
+// application has to turn to another keeper with what is new.
+func (k *keeper) watch() {
+	_, fds, _ := k.supervisor.Recv()
+	fds.Close()
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.orphaned = true
+	for c := range k.doors {
+		c.Close()
+	}
 }
 
 // control accepts drafts.
 func (k *keeper) control(ctl *channel.Conn) {
-	defer k.drop()
+	defer k.leave(ctl)
 	for {
 		b, fds, err := ctl.Recv()
 		if errors.Is(err, channel.ErrExhausted) {
 			continue
 		}
-		if err != nil {
-			ctl.Close()
-			return
-		}
-		if !k.handleControl(b, fds) {
-			ctl.Close()
+		if err != nil || !k.handleControl(b, fds) {
 			return
 		}
 	}
@@ -127,36 +148,48 @@ func (k *keeper) handleControl(b []byte, fds channel.Fds) bool {
 		c.Close()
 		return true
 	}
-	d := &draft{keeper: k, id: k.hold(), channel: c, keys: make(map[uint32]*key), signers: make(map[uint32]*key)}
+	d := &draft{keeper: k, id: k.hold(c), channel: c, keys: make(map[uint32]*key), signers: make(map[uint32]*key)}
 	go d.serve()
 	return true
 }
 
-// hold counts a draft, and gives it a number of its own.
-func (k *keeper) hold() uint32 {
+// hold counts a door, and gives it a number of its own.
+func (k *keeper) hold(door *channel.Conn) uint32 {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	k.users++
 	k.drafts++
+	k.doors[door] = true
+	if k.orphaned {
+		door.Close()
+	}
 	return k.drafts
 }
 
-// drop takes a user away. With the last one the worker is told to finish.
+// leave closes a door.
+func (k *keeper) leave(door *channel.Conn) {
+	door.Close()
+	k.mu.Lock()
+	delete(k.doors, door)
+	k.mu.Unlock()
+	k.drop()
+}
+
+// drop takes a user away. After the last one no configuration can come.
 func (k *keeper) drop() {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	k.dropLocked()
-}
-
-func (k *keeper) dropLocked() {
 	k.users--
 	if k.users > 0 {
 		return
 	}
-	k.drained = true
-	if k.link != nil {
-		k.link.send(&wire.Drain{})
+	for _, w := range []*worker{k.shared, k.spare} {
+		if w != nil {
+			// Not here: it may be w that calls.
+			go w.finish()
+		}
 	}
+	k.running.Done()
 }
 
 // A draft is a configuration that is being put together.
@@ -170,9 +203,8 @@ type draft struct {
 }
 
 func (d *draft) serve() {
-	defer d.keeper.drop()
+	defer d.keeper.leave(d.channel)
 	defer d.keeper.collector.wake()
-	defer d.channel.Close()
 	for {
 		b, fds, err := d.channel.Recv()
 		if errors.Is(err, channel.ErrExhausted) {
@@ -218,7 +250,7 @@ func (d *draft) handle(b []byte, fds channel.Fds) bool {
 		reply := fds.Take(2)
 		_ = channel.Reply(reply, d.attachKey(m.Config, fds[0], fds[1]))
 	case *wire.Commit:
-		d.commit(fds)
+		return d.commit(m.Isolation, fds)
 	}
 	return true
 }
@@ -270,21 +302,25 @@ func (d *draft) decrypt(fd int, password []byte) (key []byte, text string) {
 	return decryptKey(data, password)
 }
 
-func (d *draft) commit(fds channel.Fds) {
+func (d *draft) commit(isolation uint8, fds channel.Fds) bool {
+	if isolation > wire.IsolationConnection {
+		return false
+	}
 	c, err := channel.New(fds.Take(1))
 	if err != nil {
-		return
+		return true
 	}
 	conf, err := d.check(fds[0])
 	if err != nil {
 		_ = c.Send(&wire.CommitReply{Error: err.Error()})
 		c.Close()
-		return
+		return true
 	}
 	conf.document = fds.Take(0)
 	conf.channel = c
 	conf.draft = d.id
-	d.keeper.commit(conf)
+	d.keeper.commit(conf, isolation)
+	return true
 }
 
 // check reads a document and compares its certificates with the keys.
@@ -303,6 +339,7 @@ func (d *draft) check(fd int) (*config, error) {
 		use:   use{role: settings.Role, protocols: settings.Protocols},
 		keys:  make(map[uint32]*key),
 		pairs: len(pairs),
+		asks:  settings.Requests != 0,
 	}
 	for _, p := range pairs {
 		if err := d.checkPair(conf, p); err != nil {
@@ -362,7 +399,6 @@ func (d *draft) checkPair(conf *config, p *wire.Keypair) error {
 		return errMismatch
 	}
 	conf.keys[p.Slot] = key
-	conf.highest = max(conf.highest, p.Slot)
 	if conf.use.leaf == nil {
 		conf.use.leaf = chain.Leaf.Raw
 	}

@@ -659,10 +659,10 @@ func TestUpdate(t *testing.T) {
 	b.finish()
 }
 
-// A linked is a keeper with a configuration and a link whose other end nobody
+// A linked is a worker with a configuration and a link whose other end nobody
 // reads.
 type linked struct {
-	*keeper
+	*worker
 	conf *config
 	link *link
 }
@@ -682,11 +682,11 @@ func newLinked(t testing.TB) *linked {
 		unix.Close(end)
 		unix.Close(appEnd)
 	})
-	k := &keeper{sem: newSemaphores(), configs: make(map[uint32]*config), users: 2}
+	w := newWorker(newKeeper("test", nil))
 	conf := &config{id: 1, use: use{role: wire.RoleServer}, pairs: 1, channel: app, document: memfd(t, nil),
-		update: channel.Fds{memfd(t, nil)}}
-	k.configs[1] = conf
-	return &linked{k, conf, &link{channel: l, pending: make(chan struct{}, maxPending)}}
+		update: channel.Fds{memfd(t, nil)}, answer: func(string) {}}
+	w.configs[1] = conf
+	return &linked{w, conf, &link{channel: l, pending: make(chan struct{}, maxPending)}}
 }
 
 func isOpen(fd int) bool {
@@ -795,11 +795,13 @@ func TestDeadlyConfiguration(t *testing.T) {
 	link := b.worker()
 	draft := b.draft()
 	conf := request(t, draft, &wire.Commit{}, document(t, &wire.Settings{Role: wire.RoleClient}))
-	for range 2 {
+	for n := range 2 {
+		if n > 0 {
+			link = b.worker()
+		}
 		_, fds := recv(t, link, "keeper", "link")
 		fds.Close()
 		link.Close()
-		link = b.worker()
 	}
 	if got := commitReply(t, conf); !strings.Contains(got, "worker died") {
 		t.Errorf("%q", got)
@@ -807,8 +809,6 @@ func TestDeadlyConfiguration(t *testing.T) {
 	wantEOF(t, conf)
 	draft.Close()
 	b.control.Close()
-	recv(t, link, "keeper", "link")
-	link.Close()
 	b.finish()
 }
 
@@ -846,7 +846,17 @@ func FuzzDraft(f *testing.F) {
 	}
 	f.Add(b, uint8(2), document(f, &wire.Settings{Role: wire.RoleClient}))
 	f.Fuzz(func(t *testing.T, b []byte, n uint8, content []byte) {
-		k := &keeper{configs: make(map[uint32]*config), users: 1}
+		sup, supEnd, err := channel.Pair()
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer sup.Close()
+		unix.Close(supEnd)
+		k := newKeeper("test", sup)
+		k.users = 1
+		k.running.Add(1)
+		// A worker that has no process: what is committed stays with it.
+		k.shared = newWorker(k)
 		c, end, err := channel.Pair()
 		if err != nil {
 			t.Fatal(err)
@@ -875,9 +885,8 @@ func FuzzDraft(f *testing.F) {
 				t.Errorf("descriptor %d is left", i)
 			}
 		}
-		for _, conf := range k.configs {
-			unix.Close(conf.document)
-			conf.channel.Close()
+		for _, conf := range k.shared.configs {
+			conf.close()
 		}
 	})
 }
@@ -912,7 +921,7 @@ func FuzzLink(f *testing.F) {
 			}
 		}
 		if k.configs[1] == nil {
-			if conf.update[0] != -1 {
+			if isOpen(first) {
 				t.Error("the update of a configuration that is closed is left")
 			}
 			return

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"os"
 	"runtime"
+	"sync"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -17,13 +18,15 @@ import (
 )
 
 const (
-	// A worker that lives shorter than this died soon.
+	// A process that lives shorter than this died soon.
 	shortLife = time.Second
 	// After this many in a row the next one has to wait.
 	freeDeaths = 3
 	minBackoff = 50 * time.Millisecond
 	maxBackoff = 2 * time.Second
-	// A configuration that was not ready when so many workers died is to
+	// From so long a wait on the application is told.
+	longBackoff = 200 * time.Millisecond
+	// A configuration that was not ready when so many processes died is to
 	// blame itself.
 	maxAttempts = 2
 	// maxPending bounds a worker's signatures that are under way.
@@ -44,258 +47,492 @@ func newSemaphores() semaphores {
 	}
 }
 
-// A link is the way to one worker.
+// A worker serves configurations by a process, and another one after that has
+// died. It ends when it has no configuration left.
+//
+// The keeper's mutex may be locked while a worker's is, not the other way
+// round.
+type worker struct {
+	keeper *keeper
+
+	mu      sync.Mutex
+	configs map[uint32]*config
+	link    *link // nil while there is no process
+	final   bool  // no other configuration will come
+	ended   bool
+
+	// deaths counts processes that died soon, one after another. After too
+	// many there is a pause until retry, and cause says why.
+	deaths int
+	cause  string
+	retry  time.Time
+	// forgotten ends the pause where nothing is left to wait for.
+	forgotten chan struct{}
+}
+
+func newWorker(k *keeper) *worker {
+	return &worker{keeper: k, configs: make(map[uint32]*config), forgotten: make(chan struct{}, 1)}
+}
+
+// A link is the way to a worker's process.
 type link struct {
 	channel *channel.Conn
 	pending chan struct{}
 }
 
-// send does not fail: a worker that has gone shows at the reading end.
-func (l *link) send(m wire.Message) { _ = l.channel.Send(m) }
+// send does not fail: a process that has gone shows at the reading end.
+func (l *link) send(m wire.Message, fds ...int) { _ = l.channel.Send(m, fds...) }
 
-// supervise starts workers, one after another, and serves each until it dies.
-func (k *keeper) supervise() error {
-	for {
-		c, end, err := channel.Pair()
-		if err != nil {
-			return fmt.Errorf("open link: %w", err)
-		}
-		err = k.supervisor.Send(&wire.Spawn{}, end)
-		unix.Close(end)
-		if err != nil {
-			c.Close()
-			return fmt.Errorf("ask for a worker: %w", err)
-		}
+var errTooMany = fmt.Errorf("goproxy has %d workers, and starts no more", MaxWorkers)
+
+// pick returns the worker that was started in advance, or creates one, which
+// the caller then has to run. It returns nil where there are too many.
+func (k *keeper) pick() (w *worker, created bool) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return k.pickLocked()
+}
+
+func (k *keeper) pickLocked() (w *worker, created bool) {
+	if w, k.spare = k.spare, nil; w != nil {
+		return w, false
+	}
+	w = k.createLocked()
+	return w, w != nil
+}
+
+func (k *keeper) createLocked() *worker {
+	if k.workers >= MaxWorkers {
+		return nil
+	}
+	k.workers++
+	k.running.Add(1)
+	return newWorker(k)
+}
+
+// join returns the worker that configurations share, as pick does.
+func (k *keeper) join() (w *worker, created bool) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if k.shared == nil {
+		k.shared, created = k.pickLocked()
+	}
+	return k.shared, created
+}
+
+// prepare starts a worker in advance, if there is none and somebody will want
+// it.
+func (k *keeper) prepare() {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if k.spare == nil && k.strict > 0 {
+		k.prepareLocked()
+	}
+}
+
+func (k *keeper) prepareLocked() {
+	if k.spare = k.createLocked(); k.spare != nil {
+		go k.spare.run()
+	}
+}
+
+// relax undoes prepare after the last configuration that needed it.
+func (k *keeper) relax() {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if k.strict--; k.strict == 0 && k.spare != nil {
+		go k.spare.finish()
+		k.spare = nil
+	}
+}
+
+// end takes the worker off the keeper's lists; called with its mutex held.
+func (w *worker) end() {
+	w.ended = true
+	k := w.keeper
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.workers--
+	if k.shared == w {
+		k.shared = nil
+	}
+	if k.spare == w {
+		k.spare = nil
+	}
+}
+
+// run starts processes, one after another, and serves each until it ends.
+func (w *worker) run() {
+	defer w.keeper.running.Done()
+	for again := true; again; {
 		started := time.Now()
-		k.serve(&link{channel: c, pending: make(chan struct{}, maxPending)})
-		c.Close()
-		k.countDeath()
-		k.backoff(time.Since(started))
-		if k.finished() {
-			return nil
+		l, err := w.keeper.spawn()
+		if err == nil {
+			err = w.serve(l)
+			l.channel.Close()
 		}
+		again = w.again(time.Since(started), err)
 	}
 }
 
-func (k *keeper) finished() bool {
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	return k.drained
+// spawn asks for a process.
+func (k *keeper) spawn() (*link, error) {
+	c, end, err := channel.Pair()
+	if err != nil {
+		return nil, err
+	}
+	err = k.supervisor.Send(&wire.Spawn{}, end)
+	unix.Close(end)
+	if err != nil {
+		c.Close()
+		if errors.Is(err, unix.EPIPE) || errors.Is(err, unix.ECONNRESET) {
+			err = errSupervisor
+		}
+		return nil, err
+	}
+	return &link{channel: c, pending: make(chan struct{}, maxPending)}, nil
 }
 
-// countDeath does not count workers that have done all their work.
-func (k *keeper) countDeath() {
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	if !k.drained {
-		k.died++
+// serve returns when the process has ended, with the reason if it did not
+// even start.
+func (w *worker) serve(l *link) error {
+	w.keeper.count(1)
+	defer w.keeper.count(-1)
+	w.mu.Lock()
+	w.link = l
+	for _, conf := range w.configs {
+		w.give(conf)
 	}
-}
-
-func (k *keeper) backoff(lived time.Duration) {
-	if k.finished() {
-		return
-	}
-	if lived >= shortLife {
-		k.deaths = 0
-		return
-	}
-	k.deaths++
-	if k.deaths < freeDeaths {
-		return
-	}
-	time.Sleep(min(minBackoff<<min(k.deaths-freeDeaths, 10), maxBackoff))
-}
-
-func (k *keeper) serve(l *link) {
-	k.mu.Lock()
-	k.link = l
-	for _, conf := range k.configs {
-		k.give(conf)
-	}
-	if k.drained {
+	if w.final {
 		l.send(&wire.Drain{})
 	}
-	k.mu.Unlock()
+	w.mu.Unlock()
 
 	for {
 		b, fds, err := l.channel.Recv()
 		if errors.Is(err, channel.ErrExhausted) {
 			continue
 		}
-		if err != nil {
-			break
+		if err == nil {
+			err = w.handle(l, b, fds)
 		}
-		if err := k.handle(l, b, fds); err != nil {
-			break
-		}
-	}
-
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	k.link = nil
-	for _, conf := range k.configs {
-		if !conf.ready && conf.attempts >= maxAttempts {
-			k.fail(conf, "goproxy's worker died while it loaded the configuration")
+		var cause startError
+		switch {
+		case errors.As(err, &cause):
+			return cause
+		case err != nil:
+			return nil
 		}
 	}
 }
 
-// give hands a configuration to the worker.
-func (k *keeper) give(conf *config) {
+// count counts workers that run, for INFO.
+func (k *keeper) count(n int) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.links += n
+}
+
+// A startError says why the supervisor could not start a process.
+type startError struct{ unix.Errno }
+
+func (e startError) Unwrap() error { return e.Errno }
+
+// again looks after the configurations of a process that has ended, and
+// reports whether there shall be another one for them.
+func (w *worker) again(lived time.Duration, err error) bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.link = nil
+	if lived >= shortLife {
+		w.deaths = 0
+	} else {
+		w.deaths++
+	}
+	cause := deathText(w.deaths, err)
+	if err == nil && !w.final {
+		w.keeper.mu.Lock()
+		w.keeper.died++
+		w.keeper.mu.Unlock()
+	}
+	for _, conf := range w.configs {
+		switch {
+		case errors.Is(err, errSupervisor), !conf.ready && conf.attempts >= maxAttempts:
+			w.fail(conf, cause)
+		case conf.single && conf.ready:
+			// Its connection has died with the process.
+			w.forget(conf)
+		}
+	}
+	if w.deaths >= freeDeaths && len(w.configs) > 0 {
+		w.pause(min(minBackoff<<min(w.deaths-freeDeaths, 10), maxBackoff), cause)
+	}
+	if len(w.configs) == 0 {
+		w.end()
+		return false
+	}
+	return true
+}
+
+func deathText(deaths int, err error) string {
+	switch {
+	case errors.Is(err, errSupervisor):
+		return err.Error()
+	case err != nil:
+		return readError("failed to start goproxy's worker", err)
+	case deaths < freeDeaths:
+		return "goproxy's worker died while it loaded the configuration"
+	}
+	return fmt.Sprintf("goproxy's worker has died %d times in a row", deaths)
+}
+
+// pause waits. If that takes long it answers in the place of the process that
+// is not there. Called with the mutex held, which it unlocks meanwhile.
+func (w *worker) pause(wait time.Duration, cause string) {
+	if wait < longBackoff {
+		w.mu.Unlock()
+		time.Sleep(wait)
+		w.mu.Lock()
+		return
+	}
+	w.cause, w.retry = cause, time.Now().Add(wait)
+	var answering sync.WaitGroup
+	var channels []*channel.Conn
+	for _, conf := range w.configs {
+		if !conf.ready {
+			w.fail(conf, w.excuse())
+			continue
+		}
+		c := conf.channel
+		channels = append(channels, c)
+		answering.Go(func() { w.standIn(conf, c) })
+	}
+	timer := time.NewTimer(wait)
+	defer timer.Stop()
+	for over := false; !over && len(w.configs) > 0; {
+		w.mu.Unlock()
+		select {
+		case <-timer.C:
+			over = true
+		case <-w.forgotten:
+		}
+		w.mu.Lock()
+	}
+	w.mu.Unlock()
+	for _, c := range channels {
+		c.StopRecv(true)
+	}
+	answering.Wait()
+	for _, c := range channels {
+		c.StopRecv(false)
+	}
+	w.mu.Lock()
+	w.cause = ""
+}
+
+// excuse says why there is no process, and when there will be one.
+func (w *worker) excuse() string {
+	wait := max(time.Until(w.retry), time.Millisecond).Round(time.Millisecond)
+	return fmt.Sprintf("%s; the next one starts in %v", w.cause, wait)
+}
+
+// add has the worker serve a configuration, unless it has come to its end.
+// A final one is the last.
+func (w *worker) add(conf *config, final bool) bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.ended || w.final {
+		return false
+	}
+	w.keeper.list(conf)
+	w.configs[conf.id] = conf
+	switch {
+	case w.cause != "":
+		w.fail(conf, w.excuse())
+	case w.link != nil:
+		w.give(conf)
+	}
+	if final {
+		w.finishLocked()
+	}
+	return true
+}
+
+// finish tells the process that no other configuration will come.
+func (w *worker) finish() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.finishLocked()
+}
+
+func (w *worker) finishLocked() {
+	if w.final {
+		return
+	}
+	w.final = true
+	if w.link != nil {
+		w.link.send(&wire.Drain{})
+	}
+}
+
+// give hands a configuration to the process.
+func (w *worker) give(conf *config) {
 	conf.attempts++
+	m := &wire.Config{Config: conf.id, Draft: conf.draft}
+	if conf.single {
+		m.Single = 1
+	}
 	err := conf.channel.With(func(fd int) error {
 		fds := append([]int{conf.document, fd}, conf.update...)
-		return k.link.channel.Send(&wire.Config{Config: conf.id, Draft: conf.draft}, fds...)
+		return w.link.channel.Send(m, fds...)
 	})
-	// That the worker has died shows at the reading end of the link, and
+	// That the process has died shows at the reading end of the link, and
 	// the next one is given the configuration again.
 	if err != nil && !errors.Is(err, unix.EPIPE) && !errors.Is(err, unix.ECONNRESET) {
-		k.fail(conf, readError("failed to hand the configuration to the worker", err))
+		w.fail(conf, readError("failed to hand the configuration to the worker", err))
+	}
+}
+
+// refresh hands an update to a configuration, if it is still there.
+func (w *worker) refresh(conf *config, document int) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.configs[conf.id] != conf {
+		return
+	}
+	if !conf.ready {
+		// Another process may have to begin with it. Without a
+		// descriptor for that it begins with what there was before.
+		if fd, err := duplicate(document); err == nil {
+			conf.update.Close()
+			conf.update = channel.Fds{fd}
+		}
+	}
+	if w.link != nil {
+		w.link.send(&wire.Refresh{Config: conf.id}, document)
 	}
 }
 
 // fail gives a configuration up, with a text for the application if that
 // still waits for one.
-func (k *keeper) fail(conf *config, text string) {
+func (w *worker) fail(conf *config, text string) {
 	if !conf.ready {
-		// If the application has gone it needs no answer.
-		_ = conf.channel.Send(&wire.CommitReply{Error: text})
+		conf.answer(text)
 	}
-	k.forget(conf)
-}
-
-// commit takes a checked configuration, and the draft's user with it stays.
-func (k *keeper) commit(conf *config) {
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	for {
-		k.nextID++
-		if _, taken := k.configs[k.nextID]; !taken && k.nextID != 0 {
-			break
-		}
-	}
-	conf.id = k.nextID
-	k.configs[conf.id] = conf
-	k.users++
-	if k.link != nil {
-		k.give(conf)
-	}
+	w.forget(conf)
 }
 
 // forget drops a configuration and the keys that nothing else uses.
-func (k *keeper) forget(conf *config) {
-	delete(k.configs, conf.id)
-	unix.Close(conf.document)
-	conf.update.Close()
-	conf.channel.Close()
-	k.collector.wake()
-	k.dropLocked()
+func (w *worker) forget(conf *config) {
+	if w.configs[conf.id] != conf {
+		return
+	}
+	delete(w.configs, conf.id)
+	w.keeper.unlist(conf)
+	w.keeper.collector.wake()
+	conf.close()
+	if conf.gone != nil {
+		conf.gone()
+	}
+	select {
+	case w.forgotten <- struct{}{}:
+	default:
+	}
 }
 
 var errWorker = errors.New("the worker broke the protocol")
 
-func (k *keeper) handle(l *link, b []byte, fds channel.Fds) error {
+func (w *worker) handle(l *link, b []byte, fds channel.Fds) error {
 	defer fds.Close()
 	m, err := wire.Decode("worker", "link", b, len(fds))
 	if err != nil {
-		return err
+		m, other := wire.Decode("supervisor", "link", b, len(fds))
+		if other != nil {
+			return err
+		}
+		return startError{unix.Errno(m.(*wire.NoWorker).Error)}
 	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
 	switch m := m.(type) {
 	case *wire.Sign:
-		return k.sign(l, m)
+		return w.sign(l, m)
 	case *wire.ConfigReady:
-		return k.configReady(m)
-	case *wire.ConfigUpdate:
-		return k.configUpdate(m, fds)
-	case *wire.KeyDone:
-		return k.keyDone(m)
-	case *wire.ConfigClosed:
-		k.mu.Lock()
-		defer k.mu.Unlock()
-		conf := k.configs[m.Config]
+		conf := w.configs[m.Config]
 		if conf == nil {
 			return errWorker
 		}
-		k.forget(conf)
+		w.configReady(conf, m.Error)
+	case *wire.ConfigUpdate:
+		conf := w.configs[m.Config]
+		if conf == nil || conf.single {
+			return errWorker
+		}
+		return conf.replaceUpdate(fds)
+	case *wire.KeyDone:
+		if w.configs[m.Config] == nil {
+			return errWorker
+		}
+		w.keeper.detach(w.configs[m.Config], m.Slot)
+	case *wire.ConfigClosed:
+		conf := w.configs[m.Config]
+		if conf == nil {
+			return errWorker
+		}
+		w.forget(conf)
 	}
 	return nil
 }
 
-func (k *keeper) configReady(m *wire.ConfigReady) error {
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	conf := k.configs[m.Config]
-	if conf == nil {
-		return errWorker
-	}
-	if m.Error != "" {
-		// Should a new worker not be able to serve what the last one
+func (w *worker) configReady(conf *config, text string) {
+	if text != "" {
+		// Should a new process not be able to serve what the last one
 		// could, the end of the channel says so.
-		k.fail(conf, m.Error)
-		return nil
+		w.fail(conf, text)
+		return
 	}
-	if !conf.ready {
-		conf.ready = true
-		// If the application has gone the worker will notice.
-		_ = conf.channel.Send(&wire.CommitReply{})
+	if conf.ready {
+		return
 	}
-	return nil
-}
-
-// configUpdate keeps the document of an update for the next worker, which
-// shall not be given one that it cannot use.
-func (k *keeper) configUpdate(m *wire.ConfigUpdate, fds channel.Fds) error {
-	data, err := readDocument(fds[0])
-	if err != nil {
-		return err
+	conf.ready = true
+	conf.answer("")
+	if conf.single {
+		// It is given to no other process, and shall end with this one.
+		conf.close()
 	}
-	defer clear(data)
-	live, err := wire.DecodeUpdate(data)
-	if err != nil {
-		return err
-	}
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	conf := k.configs[m.Config]
-	if conf == nil {
-		return errWorker
-	}
-	if err := live.Check(conf.pairs); err != nil {
-		return err
-	}
-	conf.update.Close()
-	conf.update = channel.Fds{fds.Take(0)}
-	return nil
 }
 
 // sign answers a request, when its turn comes.
-func (k *keeper) sign(l *link, m *wire.Sign) error {
-	k.mu.Lock()
+func (w *worker) sign(l *link, m *wire.Sign) error {
 	var key *key
-	var use *use
-	if conf := k.configs[m.Config]; conf != nil {
-		key, use = conf.keys[m.Slot], &conf.use
-		if key != nil && key.leaf != nil {
-			own := *use
-			own.leaf = key.leaf
-			use = &own
-		}
+	conf := w.configs[m.Config]
+	if conf != nil {
+		key = w.keeper.keyOf(conf, m.Slot)
 	}
-	k.mu.Unlock()
 	if key == nil {
-		k.refuse(l, m, errNoSuchKey)
+		w.keeper.refuse(l, m, errNoSuchKey)
 		return nil
 	}
+	if conf.single && conf.signed {
+		w.keeper.refuse(l, m, errors.New("one connection, one signature"))
+		return nil
+	}
+	conf.signed = true
 	select {
 	case l.pending <- struct{}{}:
 	default:
 		// Our worker never asks for so many.
 		return errWorker
 	}
-	sem := k.sem.other
+	use := &conf.use
+	if key.leaf != nil {
+		own := conf.use
+		own.leaf = key.leaf
+		use = &own
+	}
+	sem := w.keeper.sem.other
 	if _, ok := key.public.(*rsa.PublicKey); ok {
-		sem = k.sem.rsa
+		sem = w.keeper.sem.rsa
 	}
 	go func() {
 		defer func() { <-l.pending }()
@@ -303,13 +540,13 @@ func (k *keeper) sign(l *link, m *wire.Sign) error {
 		signature, err := sign(key, use, m.Scheme, m.Message)
 		<-sem
 		if err != nil {
-			k.refuse(l, m, err)
+			w.keeper.refuse(l, m, err)
 			return
 		}
-		k.collector.wake()
-		k.mu.Lock()
-		k.signatures++
-		k.mu.Unlock()
+		w.keeper.collector.wake()
+		w.keeper.mu.Lock()
+		w.keeper.signatures++
+		w.keeper.mu.Unlock()
 		l.send(&wire.SignReply{Request: m.Request, Signature: signature})
 	}()
 	return nil

@@ -4,6 +4,7 @@ package sandbox
 
 import (
 	"cmp"
+	"math"
 	"slices"
 
 	"golang.org/x/sys/unix"
@@ -56,7 +57,7 @@ func allowed(role Role, pid int) []call {
 	list := []call{
 		{unix.SYS_FUTEX, []condition{is(1, futexPrivate|futexWait, futexPrivate|futexWake)}},
 		{unix.SYS_SENDMSG, []condition{is(2, unix.MSG_DONTWAIT|unix.MSG_NOSIGNAL)}},
-		{unix.SYS_FCNTL, []condition{is(1, unix.F_GETFL, unix.F_SETFL, unix.F_SETFD)}},
+		{unix.SYS_FCNTL, []condition{is(1, unix.F_GETFL, unix.F_SETFL, unix.F_SETFD, unix.F_DUPFD_CLOEXEC)}},
 		{unix.SYS_MMAP, []condition{
 			masked(2, unix.PROT_EXEC, 0),
 			masked(3, unix.MAP_ANONYMOUS, unix.MAP_ANONYMOUS),
@@ -111,6 +112,9 @@ func allowed(role Role, pid int) []call {
 			}},
 			call{unix.SYS_SETSOCKOPT, []condition{is(1, unix.IPPROTO_TCP), is(2, unix.TCP_NODELAY)}},
 			call{unix.SYS_IOCTL, []condition{is(1, unix.TIOCINQ)}},
+			// Whether there is room for another connection.
+			call{unix.SYS_GETRLIMIT, []condition{is(0, unix.RLIMIT_NOFILE)}},
+			call{unix.SYS_PRLIMIT64, []condition{is(0, 0), is(1, unix.RLIMIT_NOFILE), is(2, 0)}},
 		)
 		// The last two for session files.
 		list = append(list, calls(unix.SYS_GETPEERNAME, unix.SYS_SHUTDOWN, unix.SYS_FTRUNCATE, unix.SYS_PWRITE64)...)
@@ -200,9 +204,18 @@ func (p *program) ret(k uint32)    { p.add(unix.BPF_RET|unix.BPF_K, k) }
 // unless jumps over what f adds where the comparison with k holds.
 func (p *program) unless(comparison uint16, k uint32, f func()) {
 	at := len(*p)
-	p.add(unix.BPF_JMP|unix.BPF_K|comparison, k)
 	f()
-	(*p)[at].Jt = uint8(len(*p) - at - 1)
+	body := slices.Clone((*p)[at:])
+	*p = (*p)[:at]
+	p.add(unix.BPF_JMP|unix.BPF_K|comparison, k)
+	if len(body) <= math.MaxUint8 {
+		(*p)[at].Jt = uint8(len(body))
+	} else {
+		// So far reaches only what has no condition.
+		(*p)[at].Jf = 1
+		p.add(unix.BPF_JMP|unix.BPF_JA, uint32(len(body)))
+	}
+	*p = append(*p, body...)
 }
 
 // search finds the call's rule by bisection, for the kernel tries each number

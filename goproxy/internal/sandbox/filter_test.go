@@ -34,6 +34,9 @@ func (p program) run(t *testing.T, arch, number uint32, args ...uint64) uint32 {
 			continue
 		case unix.BPF_RET | unix.BPF_K:
 			return in.K
+		case unix.BPF_JMP | unix.BPF_JA | unix.BPF_K:
+			pc += int(in.K)
+			continue
 		case unix.BPF_JMP | unix.BPF_JEQ | unix.BPF_K:
 			hit = acc == in.K
 		case unix.BPF_JMP | unix.BPF_JGE | unix.BPF_K:
@@ -132,6 +135,10 @@ func TestFilterArguments(t *testing.T) {
 		{"a shared futex", none, unix.SYS_FUTEX, []uint64{0, 0}},
 		{"who is the peer", []Role{Worker}, unix.SYS_GETPEERNAME, []uint64{0}},
 		{"who am I", none, unix.SYS_GETSOCKNAME, []uint64{0}},
+		{"how many files", []Role{Worker}, unix.SYS_PRLIMIT64, []uint64{0, unix.RLIMIT_NOFILE, 0}},
+		{"more files", none, unix.SYS_PRLIMIT64, []uint64{0, unix.RLIMIT_NOFILE, 4096}},
+		{"limits of others", none, unix.SYS_PRLIMIT64, []uint64{1, unix.RLIMIT_NOFILE, 0}},
+		{"a copy", both, unix.SYS_FCNTL, []uint64{0, unix.F_DUPFD_CLOEXEC}},
 		{"flags", both, unix.SYS_FCNTL, []uint64{0, unix.F_GETFL}},
 		{"close on exec", both, unix.SYS_FCNTL, []uint64{0, unix.F_SETFD}},
 		{"who gets SIGIO", none, unix.SYS_FCNTL, []uint64{0, unix.F_SETOWN}},

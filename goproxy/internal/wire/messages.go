@@ -107,10 +107,12 @@ func (m *SignRawReply) fields(c coder) {
 	c.bytes("signature", &m.Signature)
 }
 
-type Commit struct{}
+type Commit struct {
+	Isolation uint8
+}
 
-func (*Commit) number() uint16 { return 0x0004 }
-func (*Commit) fields(coder)   {}
+func (*Commit) number() uint16   { return 0x0004 }
+func (m *Commit) fields(c coder) { c.u8("isolation", &m.Isolation) }
 
 type CommitReply struct {
 	Error string
@@ -303,12 +305,14 @@ func (m *CloseReply) fields(c coder) {
 type Config struct {
 	Config uint32
 	Draft  uint32
+	Single uint8
 }
 
 func (*Config) number() uint16 { return 0x0010 }
 func (m *Config) fields(c coder) {
 	c.u32("config", &m.Config)
 	c.u32("draft", &m.Draft)
+	c.u8("single", &m.Single)
 }
 
 type ConfigReady struct {
@@ -751,3 +755,22 @@ type Need struct{}
 
 func (*Need) number() uint16 { return 0x0036 }
 func (*Need) fields(coder)   {}
+
+type Open struct{}
+
+func (*Open) number() uint16 { return 0x0018 }
+func (*Open) fields(coder)   {}
+
+type Refresh struct {
+	Config uint32
+}
+
+func (*Refresh) number() uint16   { return 0x0019 }
+func (m *Refresh) fields(c coder) { c.u32("config", &m.Config) }
+
+type NoWorker struct {
+	Error uint32
+}
+
+func (*NoWorker) number() uint16   { return 0x001a }
+func (m *NoWorker) fields(c coder) { c.u32("error", &m.Error) }

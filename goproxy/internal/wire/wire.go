@@ -39,6 +39,13 @@ const (
 	RoleServer = 2
 )
 
+// Values of Commit.Isolation.
+const (
+	IsolationProcess    = 0
+	IsolationConfig     = 1
+	IsolationConnection = 2
+)
+
 // The bits of Settings.Protocols that mean something.
 const (
 	ProtocolTLS12 = 0x08
@@ -143,12 +150,13 @@ var table = []row{
 	{0x00c2, "SIGN_RAW_REPLY", "keeper", "reply", 0, 0, "error:str signature:bytes", func() Message { return new(SignRawReply) }},
 	{0x0049, "ATTACH_KEY", "library", "draft", 3, 3, "config:u32", func() Message { return new(AttachKey) }},
 	{0x00c9, "ATTACH_KEY_REPLY", "keeper", "reply", 0, 0, "error:str slot:u32", func() Message { return new(AttachKeyReply) }},
-	{0x0004, "COMMIT", "library", "draft", 2, 2, "-", func() Message { return new(Commit) }},
+	{0x0004, "COMMIT", "library", "draft", 2, 2, "isolation:u8", func() Message { return new(Commit) }},
 	{0x0084, "COMMIT_REPLY", "keeper", "config", 0, 0, "error:str", func() Message { return new(CommitReply) }},
 	{0x0005, "SETTINGS", "library", "document", 0, 0, "role:u8 protocols:u32 ciphers:bytes groups:bytes prefer_client:u8 verify_client:u8 verify_depth:u32 ca:bytes check_crl:u8 crl:bytes alpn:bytes session_id:bytes session_lifetime:u32 requests:u32 request_timeout:u32", func() Message { return new(Settings) }},
 	{0x0006, "KEYPAIR", "library", "document", 0, 0, "slot:u32 certificate:bytes", func() Message { return new(Keypair) }},
 	{0x000c, "STAPLE", "library", "document", 0, 0, "pair:u32 response:bytes", func() Message { return new(Staple) }},
 	{0x000d, "TICKET_KEY", "library", "document", 0, 0, "revision:u32 key:bytes", func() Message { return new(TicketKey) }},
+	{0x0018, "OPEN", "library", "config", 1, 1, "-", func() Message { return new(Open) }},
 	{0x004b, "ALPN", "library", "document", 0, 0, "protocols:bytes", func() Message { return new(ALPN) }},
 	{0x0007, "START", "library", "config", 2, 6, "verify:u8 servername:str context:u64", func() Message { return new(Start) }},
 	{0x000e, "UPDATE", "library", "config", 1, 1, "-", func() Message { return new(Update) }},
@@ -184,14 +192,16 @@ var table = []row{
 	{0x00b4, "SHUTDOWN_REPLY", "worker", "data", 0, 0, "-", func() Message { return new(ShutdownReply) }},
 	{0x0035, "OUTPUT", "worker", "data", 0, 0, "records:bytes", func() Message { return new(Output) }},
 	{0x0036, "NEED", "worker", "data", 0, 0, "-", func() Message { return new(Need) }},
-	{0x0010, "CONFIG", "keeper", "link", 2, 3, "config:u32 draft:u32", func() Message { return new(Config) }},
+	{0x0010, "CONFIG", "keeper", "link", 2, 3, "config:u32 draft:u32 single:u8", func() Message { return new(Config) }},
 	{0x0011, "CONFIG_READY", "worker", "link", 0, 0, "config:u32 error:str", func() Message { return new(ConfigReady) }},
 	{0x0012, "CONFIG_CLOSED", "worker", "link", 0, 0, "config:u32", func() Message { return new(ConfigClosed) }},
 	{0x0015, "CONFIG_UPDATE", "worker", "link", 1, 1, "config:u32", func() Message { return new(ConfigUpdate) }},
+	{0x0019, "REFRESH", "keeper", "link", 1, 1, "config:u32", func() Message { return new(Refresh) }},
 	{0x0013, "SIGN", "worker", "link", 0, 0, "request:u64 config:u32 slot:u32 scheme:u16 message:bytes", func() Message { return new(Sign) }},
 	{0x0093, "SIGN_REPLY", "keeper", "link", 0, 0, "request:u64 error:str signature:bytes", func() Message { return new(SignReply) }},
 	{0x004a, "KEY_DONE", "worker", "link", 0, 0, "config:u32 slot:u32", func() Message { return new(KeyDone) }},
 	{0x0014, "DRAIN", "keeper", "link", 0, 0, "-", func() Message { return new(Drain) }},
+	{0x001a, "NO_WORKER", "supervisor", "link", 0, 0, "error:u32", func() Message { return new(NoWorker) }},
 	{0x0020, "SPAWN", "keeper", "supervisor", 1, 1, "-", func() Message { return new(Spawn) }},
 }
 

@@ -29,7 +29,12 @@ type config struct {
 	id      uint32
 	draft   uint32
 	channel *channel.Conn
+	// A single configuration is for the first connection alone, and ends
+	// with it.
+	single  bool
+	started bool
 	tls     *tlsconf.Config
+	loaded  chan struct{} // closed when tls is set, or will not be
 	// handshakes may still need the key when the channel is closed.
 	handshakes sync.WaitGroup
 
@@ -59,6 +64,7 @@ func newConfig(w *worker, id, draft uint32, c *channel.Conn) *config {
 		id:      id,
 		draft:   draft,
 		channel: c,
+		loaded:  make(chan struct{}),
 		conns:   make(map[uint64]connection),
 		ended:   make(map[uint64]past),
 	}
@@ -70,6 +76,7 @@ func newConfig(w *worker, id, draft uint32, c *channel.Conn) *config {
 func (c *config) run(documents channel.Fds) {
 	defer c.channel.Close()
 	err := c.load(documents)
+	close(c.loaded)
 	documents.Close()
 	ready := &wire.ConfigReady{Config: c.id}
 	if err != nil {
@@ -169,7 +176,9 @@ func (c *config) handle(b []byte, fds channel.Fds) bool {
 			_ = channel.Reply(reply, c.ocsp(m.Connection, response))
 		}()
 	case *wire.Update:
-		return c.update(fds[0])
+		return !c.single && c.update(fds[0])
+	default:
+		return false
 	}
 	return true
 }
@@ -181,6 +190,16 @@ func (c *config) update(document int) bool {
 		return false
 	}
 	return c.worker.link.Send(&wire.ConfigUpdate{Config: c.id}, document) == nil
+}
+
+// refresh applies an update that comes from the keeper.
+func (c *config) refresh(document int) bool {
+	<-c.loaded
+	if c.tls == nil {
+		return true
+	}
+	live, err := readUpdate(document)
+	return err == nil && c.tls.Update(live) == nil
 }
 
 const maxResponse = 1 << 20
@@ -213,6 +232,45 @@ func (c *config) ocsp(id uint64, response int) *wire.OCSPReply {
 	return reply
 }
 
+const (
+	errExhausted = "goproxy has too many open files"
+	// reserve is how many descriptors are left to those who close or ask
+	// for something, so that a connection that there is no room for gets
+	// an answer instead of being lost on the way.
+	reserve = 16
+)
+
+// headroom reports whether so many descriptors more than the reserve can be
+// opened.
+func headroom(fd int) bool {
+	var limit unix.Rlimit
+	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &limit); err != nil {
+		return false
+	}
+	// The lowest numbers are taken first.
+	const most = 1 << 30
+	top := int(min(limit.Cur, most)) - reserve
+	if n, err := unix.FcntlInt(uintptr(fd), unix.F_DUPFD_CLOEXEC, max(top, 0)); err == nil {
+		unix.Close(n)
+		if n == top {
+			return true
+		}
+	}
+	// But there can be holes among them.
+	var got [reserve]int
+	n := 0
+	for ; n < reserve; n++ {
+		var err error
+		if got[n], err = unix.FcntlInt(uintptr(fd), unix.F_DUPFD_CLOEXEC, 0); err != nil {
+			break
+		}
+	}
+	for _, fd := range got[:n] {
+		unix.Close(fd)
+	}
+	return n == reserve
+}
+
 const allFlags = wire.VerifyChain | wire.VerifyName | wire.VerifyTimes | wire.VerifyStaple
 
 func (c *config) start(m *wire.Start, fds channel.Fds) bool {
@@ -224,7 +282,7 @@ func (c *config) start(m *wire.Start, fds channel.Fds) bool {
 		return false
 	}
 	return c.connect(m.Verify, m.Servername, m.Context, fds,
-		func(fds channel.Fds, o conn.Options) (connection, error) { return conn.New(fds, o) })
+		func(fds channel.Fds, o conn.Options) (connection, error) { return conn.New(fds, o) }, conn.Decline)
 }
 
 func (c *config) engine(m *wire.Engine, fds channel.Fds) bool {
@@ -236,14 +294,25 @@ func (c *config) engine(m *wire.Engine, fds channel.Fds) bool {
 		return false
 	}
 	return c.connect(m.Verify, m.Servername, m.Context, fds,
-		func(fds channel.Fds, o conn.Options) (connection, error) { return conn.NewEngine(fds, o) })
+		func(fds channel.Fds, o conn.Options) (connection, error) { return conn.NewEngine(fds, o) }, conn.DeclineEngine)
 }
 
 // connect runs the connection that begin makes.
 func (c *config) connect(verify uint8, name string, context uint64, fds channel.Fds,
-	begin func(channel.Fds, conn.Options) (connection, error)) bool {
+	begin func(channel.Fds, conn.Options) (connection, error), decline func(channel.Fds, string)) bool {
 	if verify&^allFlags != 0 || c.tls.Server() && name != "" {
 		return false
+	}
+	if c.single && c.started {
+		return false
+	}
+	c.started = true
+	if !headroom(fds[0]) {
+		if c.tls.Requests() {
+			fds = fds[:len(fds)-1]
+		}
+		decline(fds, errExhausted)
+		return !c.single
 	}
 	id, err := c.newID()
 	if err != nil {
@@ -273,7 +342,7 @@ func (c *config) connect(verify uint8, name string, context uint64, fds channel.
 		}
 		// A wrong descriptor is this connection's trouble alone, and
 		// the end of its data channel tells the application.
-		return true
+		return !c.single
 	}
 	c.handshakes.Add(1)
 	c.worker.busy.Add(1)
@@ -318,6 +387,9 @@ func (c *config) connection(cn connection, ask *asker) {
 	delete(c.conns, cn.ID())
 	if remember {
 		c.remember(cn.ID(), past{cn.Ending(), cn.Peer()})
+	} else if c.single {
+		// Nothing is left to ask for.
+		c.channel.Close()
 	}
 }
 

@@ -25,6 +25,8 @@ type worker struct {
 	tickets    tlsconf.TicketCache
 	requests   *requests
 	sessions   sync.Mutex // held where session files are read and written
+	mu         sync.Mutex
+	configs    map[uint32]*config
 	// busy counts configurations and connections, and one for as long as
 	// the keeper may send more.
 	busy sync.WaitGroup
@@ -39,7 +41,7 @@ func Run(fd int) error {
 		return err
 	}
 	defer link.Close()
-	w := &worker{link: link, signatures: newSignatures(link), requests: newRequests()}
+	w := &worker{link: link, signatures: newSignatures(link), requests: newRequests(), configs: make(map[uint32]*config)}
 	w.busy.Add(1)
 	done := make(chan struct{})
 	go func() {
@@ -82,7 +84,7 @@ func (w *worker) exhausted(b []byte) error {
 	if !ok {
 		return errProtocol
 	}
-	return w.link.Send(&wire.ConfigReady{Config: conf.Config, Error: "goproxy has too many open files"})
+	return w.link.Send(&wire.ConfigReady{Config: conf.Config, Error: errExhausted})
 }
 
 func (w *worker) handle(b []byte, fds channel.Fds, drained *bool) error {
@@ -104,11 +106,20 @@ func (w *worker) handle(b []byte, fds channel.Fds, drained *bool) error {
 		if len(fds) > configFds {
 			documents = append(documents, fds.Take(configFds))
 		}
+		conf := newConfig(w, m.Config, m.Draft, c)
+		conf.single = m.Single != 0
+		w.set(m.Config, conf)
 		w.busy.Add(1)
 		go func() {
 			defer w.busy.Done()
-			newConfig(w, m.Config, m.Draft, c).run(documents)
+			defer w.set(m.Config, nil)
+			conf.run(documents)
 		}()
+	case *wire.Refresh:
+		// The message may have crossed CONFIG_CLOSED.
+		if conf := w.get(m.Config); conf != nil && !conf.refresh(fds[0]) {
+			return errProtocol
+		}
 	case *wire.SignReply:
 		if !w.signatures.answer(m) {
 			return errProtocol
@@ -121,4 +132,20 @@ func (w *worker) handle(b []byte, fds channel.Fds, drained *bool) error {
 		w.busy.Done()
 	}
 	return nil
+}
+
+func (w *worker) set(id uint32, conf *config) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if conf == nil {
+		delete(w.configs, id)
+		return
+	}
+	w.configs[id] = conf
+}
+
+func (w *worker) get(id uint32) *config {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.configs[id]
 }

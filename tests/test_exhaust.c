@@ -1,0 +1,554 @@
+/* SPDX-License-Identifier: ISC */
+/* Copyright (c) 2026 The libtls-proxy authors */
+
+/*
+ * Something runs out, or a peer wants more than its share: a clear error for
+ * the connection that it concerns, none for the others, no processor time for
+ * nothing, and all is well again after it.
+ *
+ * Limits of goproxy's processes are set from outside (prlimit(2)); processes
+ * and memory by each test in a program of its own.
+ */
+
+#include <sys/resource.h>
+#include <sys/socket.h>
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <tls_proxy.h>
+#include <unistd.h>
+
+#include "harness.h"
+
+/* Milliseconds after which everything works again. */
+#define RECOVERY_MS 2000
+
+/* The highest descriptor of a process; -1 if none may look. */
+static int
+highest_fd(pid_t pid)
+{
+	char path[64];
+	struct dirent *e;
+	int max = -1;
+	DIR *dir;
+
+	snprintf(path, sizeof(path), "/proc/%d/fd", (int)pid);
+	if ((dir = opendir(path)) == NULL)
+		return -1;
+	while ((e = readdir(dir)) != NULL) {
+		if (atoi(e->d_name) > max)
+			max = atoi(e->d_name);
+	}
+	closedir(dir);
+	return max;
+}
+
+static void
+limit_soft(pid_t pid, int resource, rlim_t value, struct rlimit *old)
+{
+	struct rlimit limit;
+
+	if (prlimit(pid, (enum __rlimit_resource)resource, NULL, old) == -1)
+		FAIL("prlimit: %s", strerror(errno));
+	limit = *old;
+	limit.rlim_cur = value;
+	if (prlimit(pid, (enum __rlimit_resource)resource, &limit, NULL) == -1)
+		FAIL("prlimit: %s", strerror(errno));
+}
+
+static void
+limit_back(pid_t pid, int resource, const struct rlimit *old)
+{
+	CHECK_INT(prlimit(pid, (enum __rlimit_resource)resource, old, NULL), 0);
+}
+
+/* A field of /proc/PID/stat, counted as proc(5) does. */
+static long long
+stat_field(pid_t pid, int field)
+{
+	char path[64], buf[1024], *s;
+	ssize_t n;
+	int fd;
+
+	snprintf(path, sizeof(path), "/proc/%d/stat", (int)pid);
+	CHECK((fd = open(path, O_RDONLY | O_CLOEXEC)) != -1);
+	CHECK((n = read(fd, buf, sizeof(buf) - 1)) > 0);
+	close(fd);
+	buf[n] = '\0';
+	CHECK((s = strrchr(buf, ')')) != NULL);
+	for (field -= 2; field > 0; field--)
+		CHECK((s = strchr(s + 1, ' ')) != NULL);
+	return atoll(s + 1);
+}
+
+/* Milliseconds of processor time. */
+static long long
+cpu(pid_t pid)
+{
+	return (stat_field(pid, 14) + stat_field(pid, 15)) * 1000 /
+	       sysconf(_SC_CLK_TCK);
+}
+
+static long long
+rss(pid_t pid)
+{
+	return stat_field(pid, 24) * sysconf(_SC_PAGESIZE);
+}
+
+/* Below a tenth of a processor, for a while. */
+static void
+check_idle(pid_t pid)
+{
+	const struct timespec ts = { 0, 500 * 1000000L };
+	long long before = cpu(pid);
+	int64_t begun = h_now();
+
+	/* Not for a state: this is what is measured. */
+	nanosleep(&ts, NULL);
+	CHECK(10 * (cpu(pid) - before) <= h_now() - begun);
+}
+
+struct ends {
+	struct tls_config *cconfig, *sconfig;
+	struct tls *base;
+	struct h_pair bystander;
+};
+
+static void
+connect_pair(struct ends *e, struct h_pair *p)
+{
+	memset(p, 0, sizeof(*p));
+	h_tcp_pair(&p->cfd, &p->sfd);
+	h_nonblock(p->cfd, 1);
+	h_nonblock(p->sfd, 1);
+	p->client = h_client(e->cconfig);
+	CHECK_TLS(p->client,
+	    tls_connect_socket(p->client, p->cfd, "localhost"));
+	CHECK_TLS(e->base, tls_accept_socket(e->base, &p->server, p->sfd));
+	h_pair_handshake(p);
+}
+
+/* As h_client_config and h_server_config, and goproxy starts without root. */
+static void
+configure_unprivileged(struct ends *e)
+{
+	uint8_t *ca, *cert, *key;
+	size_t ca_len, cert_len, key_len;
+
+	ca = h_load(h_cert("root.pem"), &ca_len);
+	cert = h_load(h_cert("ecdsa-chain.pem"), &cert_len);
+	key = h_load(h_cert("ecdsa.key"), &key_len);
+	if (geteuid() == 0) {
+		CHECK_INT(setresgid(65000, 65000, 65000), 0);
+		CHECK_INT(setresuid(65000, 65000, 65000), 0);
+	}
+	CHECK((e->cconfig = tls_config_new()) != NULL);
+	CHECK((e->sconfig = tls_config_new()) != NULL);
+	CHECK_CONFIG(e->cconfig, tls_config_set_ca_mem(e->cconfig, ca, ca_len));
+	CHECK_CONFIG(e->sconfig, tls_config_set_keypair_mem(e->sconfig, cert,
+				     cert_len, key, key_len));
+	free(ca);
+	free(cert);
+	free(key);
+}
+
+static void
+open_ends(struct ends *e, int isolation)
+{
+	/* Its limits can be changed by who has the same user. */
+	if (e->cconfig == NULL)
+		configure_unprivileged(e);
+	CHECK_CONFIG(e->sconfig,
+	    tls_config_set_isolation(e->sconfig, isolation));
+	e->base = h_server(e->sconfig);
+	connect_pair(e, &e->bystander);
+	CHECK_TLS(e->bystander.client, e->bystander.crv);
+	CHECK_TLS(e->bystander.server, e->bystander.srv);
+	h_pair_echo(&e->bystander);
+}
+
+static void
+close_ends(struct ends *e)
+{
+	h_pair_free(&e->bystander);
+	tls_free(e->base);
+	tls_config_free(e->cconfig);
+	tls_config_free(e->sconfig);
+}
+
+/* Works, within the time that is given. */
+static void
+recovers(struct ends *e)
+{
+	int64_t deadline = h_now() + h_ms(RECOVERY_MS);
+	struct h_pair p;
+
+	for (;;) {
+		connect_pair(e, &p);
+		if (p.crv == 0 && p.srv == 0)
+			break;
+		h_pair_free(&p);
+		h_pause(deadline, "the recovery");
+	}
+	h_pair_echo(&p);
+	h_pair_free(&p);
+}
+
+/* Each peer is run in a program of its own and ends with 0, or 77. */
+static void
+run(const char *peer)
+{
+	int status;
+
+	PROXY_ONLY();
+	status = h_wait_exit(h_start(NULL, 0, peer, (char *)NULL));
+	if (status == 77)
+		skip();
+	CHECK_INT(status, 0);
+}
+
+/* The worker has fewer and fewer descriptors left. */
+static int
+worker_files_peer(int argc, char **argv)
+{
+	struct rlimit old;
+	struct ends e = { 0 };
+	struct h_pair p;
+	int room, highest, refused = 0, worked = 0;
+	const char *error;
+	pid_t worker;
+
+	(void)argc;
+	(void)argv;
+	open_ends(&e, TLS_ISOLATION_PROCESS);
+	worker = h_wait_helper("worker", -1);
+	for (room = 40; room > 16; room--) {
+		if ((highest = highest_fd(worker)) == -1)
+			return 77;
+		limit_soft(worker, RLIMIT_NOFILE, (rlim_t)(highest + room),
+		    &old);
+		connect_pair(&e, &p);
+		if (p.crv == 0 && p.srv == 0) {
+			worked++;
+			h_pair_echo(&p);
+		} else {
+			refused++;
+			/* Whoever was refused says why. */
+			error = tls_error(p.client);
+			if (p.srv == -1 &&
+			    strstr(tls_error(p.server), "goproxy") != NULL)
+				error = tls_error(p.server);
+			CHECK_STR(error, "handshake failed: goproxy has too "
+					 "many open files");
+		}
+		h_pair_echo(&e.bystander);
+		if (room == 17)
+			check_idle(worker);
+		h_pair_free(&p);
+		limit_back(worker, RLIMIT_NOFILE, &old);
+	}
+	CHECK(worked > 0);
+	CHECK(refused > 0);
+	recovers(&e);
+	CHECK(h_wait_helper("worker", -1) == worker);
+	h_pair_echo(&e.bystander);
+	close_ends(&e);
+	return 0;
+}
+
+static void
+worker_without_files(void **state)
+{
+	(void)state;
+	run("worker_files");
+}
+
+/* No process can be started for a connection that has one to itself. */
+static int
+processes_peer(int argc, char **argv)
+{
+	struct rlimit old;
+	pid_t supervisor, keeper, spare[8];
+	struct ends e = { 0 };
+	struct h_pair p;
+	int64_t deadline;
+	int n;
+
+	(void)argc;
+	(void)argv;
+	/* The kernel does not count root's processes. */
+	configure_unprivileged(&e);
+	open_ends(&e, TLS_ISOLATION_CONNECTION);
+	supervisor = h_wait_helper("", -1);
+	keeper = h_wait_helper("keeper", -1);
+	limit_soft(supervisor, RLIMIT_NPROC, 0, &old);
+	/* The one in advance is used up. */
+	for (n = 0; n < 3; n++) {
+		connect_pair(&e, &p);
+		if (p.srv == -1)
+			break;
+		h_pair_free(&p);
+	}
+	CHECK_HAS(tls_error(p.server),
+	    "failed to start goproxy's worker: Resource temporarily "
+	    "unavailable");
+	h_pair_free(&p);
+	h_pair_echo(&e.bystander);
+	check_idle(supervisor);
+	check_idle(keeper);
+	limit_back(supervisor, RLIMIT_NPROC, &old);
+	recovers(&e);
+	deadline = h_now() + H_WAIT;
+	/* The client's, the bystander's, and one in advance. */
+	while (h_helper_list("worker", spare, 8) != 3)
+		h_pause(deadline, "the workers");
+	h_pair_echo(&e.bystander);
+	close_ends(&e);
+	h_wait_no_zombies(h_ms(1000));
+	return 0;
+}
+
+static void
+no_processes_left(void **state)
+{
+	(void)state;
+	run("processes");
+}
+
+/* The worker's memory is at its end: it dies, which is told, and comes back. */
+static int
+memory_peer(int argc, char **argv)
+{
+	struct rlimit old;
+	struct ends e = { 0 };
+	pid_t worker;
+	char c;
+
+	(void)argc;
+	(void)argv;
+	open_ends(&e, TLS_ISOLATION_PROCESS);
+	worker = h_wait_helper("worker", -1);
+	if (prlimit(worker, RLIMIT_DATA, NULL, &old) == -1)
+		return 77;
+	limit_soft(worker, RLIMIT_AS, 1 << 20, &old);
+	/* Until it needs some. */
+	for (;;) {
+		struct h_pair p;
+
+		connect_pair(&e, &p);
+		if (p.crv == -1 || p.srv == -1) {
+			CHECK_HAS(tls_error(p.crv == -1 ? p.client : p.server),
+			    "goproxy");
+			h_pair_free(&p);
+			break;
+		}
+		h_pair_free(&p);
+	}
+	CHECK_INT(h_read_some(e.bystander.client, e.bystander.cfd, &c, 1), -1);
+	CHECK_HAS(tls_error(e.bystander.client), "goproxy");
+	recovers(&e);
+	CHECK(h_wait_helper("worker", worker) != worker);
+	close_ends(&e);
+	return 0;
+}
+
+static void
+worker_without_memory(void **state)
+{
+	(void)state;
+	run("memory");
+}
+
+/* Peers that connect and say nothing. */
+static int
+flood_peer(int argc, char **argv)
+{
+	static int fds[20000];
+	static struct tls *conns[10000];
+	int n, i, limit, listener, want = h_long() ? 10000 : 1000;
+	char port[8];
+	struct ends e = { 0 };
+	struct h_pair p;
+	pid_t worker;
+	int64_t begun;
+
+	(void)argc;
+	(void)argv;
+	limit = h_raise_nofile();
+	if (want > (limit - 100) / 2)
+		want = (limit - 100) / 2;
+	open_ends(&e, TLS_ISOLATION_PROCESS);
+	worker = h_wait_helper("worker", -1);
+	listener = h_listen(port, sizeof(port));
+	for (n = 0; n < want; n++) {
+		fds[2 * n + 1] = h_connect(port);
+		fds[2 * n] = h_accept(listener);
+		h_nonblock(fds[2 * n], 1);
+		CHECK_TLS(e.base,
+		    tls_accept_socket(e.base, &conns[n], fds[2 * n]));
+		CHECK(tls_handshake(conns[n]) != 0);
+	}
+	check_idle(worker);
+	h_pair_echo(&e.bystander);
+	begun = h_now();
+	for (i = 0; i < 10; i++) {
+		connect_pair(&e, &p);
+		/* Where the worker has descriptors for so many. */
+		CHECK_TLS(p.client, p.crv);
+		CHECK_TLS(p.server, p.srv);
+		h_pair_echo(&p);
+		h_pair_free(&p);
+	}
+	CHECK(h_now() - begun <= h_ms(RECOVERY_MS));
+	close(listener);
+	for (i = 0; i < n; i++) {
+		tls_free(conns[i]);
+		close(fds[2 * i]);
+		close(fds[2 * i + 1]);
+	}
+	recovers(&e);
+	CHECK(h_wait_helper("worker", -1) == worker);
+	close_ends(&e);
+	return 0;
+}
+
+static void
+half_open_handshakes(void **state)
+{
+	(void)state;
+	run("flood");
+}
+
+/* A peer that takes nothing: what the program may write is bounded. */
+static int
+greedy_peer(int argc, char **argv)
+{
+	static char buf[65536];
+	struct h_pair pairs[8];
+	struct pollfd pfd;
+	struct ends e = { 0 };
+	long long before;
+	pid_t worker;
+	ssize_t rv;
+	size_t i;
+
+	(void)argc;
+	(void)argv;
+	open_ends(&e, TLS_ISOLATION_PROCESS);
+	worker = h_wait_helper("worker", -1);
+	before = rss(worker);
+	for (i = 0; i < 8; i++) {
+		connect_pair(&e, &pairs[i]);
+		CHECK_TLS(pairs[i].server, pairs[i].srv);
+		pfd.fd = pairs[i].sfd;
+		pfd.events = POLLOUT;
+		do {
+			rv = tls_write(pairs[i].server, buf, sizeof(buf));
+			CHECK(rv != -1);
+		} while (rv > 0 || poll(&pfd, 1, h_ms(200)) == 1);
+	}
+	check_idle(worker);
+	/* The rest is the kernel's, whose sockets have limits. */
+	CHECK(rss(worker) - before <= 8 * (1 << 20));
+	h_pair_echo(&e.bystander);
+	for (i = 0; i < 8; i++)
+		h_pair_free(&pairs[i]);
+	close_ends(&e);
+	return 0;
+}
+
+static void
+peer_that_never_reads(void **state)
+{
+	(void)state;
+	run("greedy");
+}
+
+/* A peer that sends one byte at a time costs little for each of them. */
+static int
+slow_peer(int argc, char **argv)
+{
+	static uint8_t hello[512];
+	struct tls_config *config;
+	struct tls *client, *conn;
+	long long before, used;
+	struct ends e = { 0 };
+	pid_t worker;
+	size_t i, len;
+	ssize_t n;
+	int a, b, c, d;
+
+	(void)argc;
+	(void)argv;
+	open_ends(&e, TLS_ISOLATION_PROCESS);
+	/* A ClientHello to send. */
+	h_tcp_pair(&a, &b);
+	h_nonblock(a, 1);
+	config = h_client_config();
+	CHECK_CONFIG(config, tls_config_set_ecdhecurves(config, "X25519"));
+	client = h_client(config);
+	CHECK_TLS(client, tls_connect_socket(client, a, "localhost"));
+	h_poll(b, POLLIN, H_WAIT);
+	CHECK((n = recv(b, hello, sizeof(hello), 0)) > 100);
+	len = (size_t)n;
+
+	worker = h_wait_helper("worker", -1);
+	before = cpu(worker);
+	h_tcp_pair(&c, &d);
+	h_nonblock(c, 1);
+	CHECK_TLS(e.base, tls_accept_socket(e.base, &conn, c));
+	for (i = 0; i < len; i++) {
+		/* The worker reads each one by one. */
+		const struct timespec ts = { 0, 2 * 1000000L };
+
+		h_send(d, hello + i, 1);
+		nanosleep(&ts, NULL);
+	}
+	h_poll(d, POLLIN, H_WAIT);
+	used = cpu(worker) - before;
+	/* 0.2 ms for each byte are more than enough. */
+	CHECK(used <= (long long)len / 5 + 100);
+	h_pair_echo(&e.bystander);
+	tls_free(conn);
+	tls_free(client);
+	tls_config_free(config);
+	close(a);
+	close(b);
+	close(c);
+	close(d);
+	close_ends(&e);
+	return 0;
+}
+
+static void
+byte_by_byte(void **state)
+{
+	(void)state;
+	run("slow");
+}
+
+static const struct CMUnitTest tests[] = {
+	cmocka_unit_test(worker_without_files),
+	cmocka_unit_test(no_processes_left),
+	cmocka_unit_test(worker_without_memory),
+	cmocka_unit_test(half_open_handshakes),
+	cmocka_unit_test(peer_that_never_reads),
+	cmocka_unit_test(byte_by_byte),
+};
+
+static const struct h_peer peers[] = {
+	{ "worker_files", worker_files_peer },
+	{ "processes", processes_peer },
+	{ "memory", memory_peer },
+	{ "flood", flood_peer },
+	{ "greedy", greedy_peer },
+	{ "slow", slow_peer },
+};
+
+H_MAIN(tests, peers)
