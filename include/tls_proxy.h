@@ -134,8 +134,10 @@ const struct tls_request_facts *tls_request_facts(
     const struct tls_request *_request);
 
 /*
- * Answers, from any thread. They return 0 and have freed the request, or -1
- * with tls_request_error(), and the request is still there.
+ * Answers, from any thread of this process. They return 0 and have freed the
+ * request; or -1 with tls_request_error(), and the request is still there; or
+ * TLS_WANT_POLLOUT, and the same call is to be repeated when tls_request_fd()
+ * is writable.
  */
 int tls_request_default(struct tls_request *_request);
 int tls_request_accept(struct tls_request *_request);
@@ -143,12 +145,15 @@ int tls_request_refuse(struct tls_request *_request, const char *_reason);
 int tls_request_answer(struct tls_request *_request, const void *_data,
     size_t _len);
 int tls_request_answer_pair(struct tls_request *_request, unsigned int _pair);
-/* The descriptors stay the caller's. */
+/*
+ * This one waits for goproxy's keeper, which reads the key. The descriptors
+ * stay the caller's.
+ */
 int tls_request_answer_keypair(struct tls_request *_request, int _cert_fd,
     int _key_fd);
 
 const char *tls_request_error(const struct tls_request *_request);
-/* Refuses a request that was not answered. */
+/* Refuses a request that was not answered; NULL is allowed. */
 void tls_request_free(struct tls_request *_request);
 
 /*

@@ -681,8 +681,10 @@ handshake(struct tls *ctx)
 		ctx->state |= TLS_HANDSHAKE_COMPLETE;
 	if (rv == -1)
 		ctx->state |= TLS_HANDSHAKE_FAILED;
-	if (rv == 0 || rv == -1)
+	if (rv == 0 || rv == -1) {
 		frame_clear(ctx);
+		tls_requests_part(ctx);
+	}
 	return rv;
 }
 

@@ -311,6 +311,8 @@ int tls_config_attach_key(struct tls_config *config, uint32_t id, int cert_fd,
  */
 int tls_requests_inherit(struct tls *conn, struct tls *server);
 int tls_requests_join(struct tls *ctx, int *fd);
+/* Joins whatever the configuration has. The descriptor, or -1. */
+int tls_requests_enter(struct tls *ctx);
 /* Ends a connection's part in them, and a context's. */
 void tls_requests_part(struct tls *ctx);
 void tls_requests_leave(struct tls *ctx);

@@ -10,11 +10,15 @@
 #include <sys/socket.h>
 
 #include <errno.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "tls_internal.h"
+
+/* So many messages that are no requests may come in one call. */
+#define OTHERS_MAX 256
 
 /* A connection whose handshake may ask. */
 struct request_context {
@@ -24,10 +28,14 @@ struct request_context {
 	struct tls_config *config; /* a reference */
 };
 
+/*
+ * A child has a copy of its parent's, and only gives it up: the mutex may have
+ * been another thread's, and the answers would be somebody else's.
+ */
 struct tls_requests {
-	pthread_mutex_t mutex; /* all but the descriptors */
-	int refcount;
-	pid_t pid;		   /* a child has requests of its own */
+	pthread_mutex_t mutex; /* the lists and last */
+	atomic_int refcount;
+	pid_t pid;
 	struct tlsp_handle app;	   /* this end of the channel */
 	struct tlsp_handle worker; /* the end that each START carries */
 	uint64_t last;
@@ -43,6 +51,7 @@ struct tls_request {
 	uint64_t id;
 	uint64_t context;
 	uint32_t config; /* goproxy's number for it */
+	uint32_t slot;	 /* of a key that was attached, or 0 */
 	int cancelled;
 	struct tls_error error;
 	char *strings[3];
@@ -73,32 +82,51 @@ requests_new(void)
 static void
 requests_ref(struct tls_requests *requests)
 {
-	pthread_mutex_lock(&requests->mutex);
-	requests->refcount++;
-	pthread_mutex_unlock(&requests->mutex);
+	atomic_fetch_add(&requests->refcount, 1);
+}
+
+static void
+context_free(struct request_context *entry)
+{
+	if (entry == NULL)
+		return;
+	tls_config_free(entry->config);
+	free(entry);
 }
 
 static void
 requests_unref(struct tls_requests *requests)
 {
-	int refcount;
+	struct request_context *entry;
 
-	pthread_mutex_lock(&requests->mutex);
-	refcount = --requests->refcount;
-	pthread_mutex_unlock(&requests->mutex);
-	if (refcount > 0)
+	if (atomic_fetch_sub(&requests->refcount, 1) > 1)
 		return;
+	while ((entry = requests->contexts) != NULL) {
+		requests->contexts = entry->next;
+		context_free(entry);
+	}
 	tlsp_handle_close(&requests->app);
 	tlsp_handle_close(&requests->worker);
-	pthread_mutex_destroy(&requests->mutex);
 	free(requests);
 }
 
-/* Those of a context in this process; NULL with errno. */
+static int
+is_ours(const struct tls_requests *requests)
+{
+	return requests->pid == getpid();
+}
+
+/*
+ * Those of a context in this process; NULL with errno. A program that closes
+ * all descriptors gets others.
+ */
 static struct tls_requests *
 requests_of(struct tls *ctx)
 {
-	if (ctx->requests != NULL && ctx->requests->pid != getpid())
+	if (ctx->requests != NULL &&
+	    (!is_ours(ctx->requests) ||
+		tlsp_handle_fd(&ctx->requests->app) == -1 ||
+		tlsp_handle_fd(&ctx->requests->worker) == -1))
 		tls_requests_leave(ctx);
 	if (ctx->requests == NULL)
 		ctx->requests = requests_new();
@@ -126,14 +154,12 @@ tls_requests_inherit(struct tls *conn, struct tls *server)
 }
 
 int
-tls_requests_join(struct tls *ctx, int *fd)
+tls_requests_enter(struct tls *ctx)
 {
 	struct request_context *entry;
 	struct tls_requests *requests;
+	int fd;
 
-	*fd = -1;
-	if (!tlsp_config_channel_asks(ctx->channel))
-		return 0;
 	if ((requests = requests_of(ctx)) == NULL ||
 	    (entry = calloc(1, sizeof(*entry))) == NULL)
 		return set_channel_error(ctx);
@@ -144,35 +170,49 @@ tls_requests_join(struct tls *ctx, int *fd)
 	entry->next = requests->contexts;
 	requests->contexts = entry;
 	pthread_mutex_unlock(&requests->mutex);
-	if ((*fd = tlsp_handle_fd(&requests->worker)) == -1) {
+	if ((fd = tlsp_handle_fd(&requests->worker)) == -1) {
 		errno = EBADF;
 		return set_channel_error(ctx);
 	}
-	return 0;
+	return fd;
+}
+
+int
+tls_requests_join(struct tls *ctx, int *fd)
+{
+	*fd = -1;
+	if (!tlsp_config_channel_asks(ctx->channel))
+		return 0;
+	*fd = tls_requests_enter(ctx);
+	return *fd == -1 ? -1 : 0;
 }
 
 void
 tls_requests_part(struct tls *ctx)
 {
 	struct request_context **link, *entry = NULL;
+	struct tls_request *request;
+	uint64_t id = ctx->request_context;
 
-	if (ctx->requests == NULL || ctx->request_context == 0)
+	ctx->request_context = 0;
+	if (ctx->requests == NULL || id == 0 || !is_ours(ctx->requests))
 		return;
 	pthread_mutex_lock(&ctx->requests->mutex);
 	for (link = &ctx->requests->contexts; *link != NULL;
 	     link = &(*link)->next) {
-		if ((*link)->id == ctx->request_context) {
+		if ((*link)->id == id) {
 			entry = *link;
 			*link = entry->next;
 			break;
 		}
 	}
-	pthread_mutex_unlock(&ctx->requests->mutex);
-	ctx->request_context = 0;
-	if (entry != NULL) {
-		tls_config_free(entry->config);
-		free(entry);
+	for (request = ctx->requests->unanswered; request != NULL;
+	     request = request->next) {
+		if (request->context == id)
+			request->cancelled = 1;
 	}
+	pthread_mutex_unlock(&ctx->requests->mutex);
+	context_free(entry);
 }
 
 void
@@ -216,6 +256,8 @@ copy_u16s(struct tls_request *request, size_t i, const struct tlsp_string *s,
 	uint16_t *values;
 	size_t j;
 
+	if (s->len % 2 != 0)
+		return -1;
 	if ((values = calloc(s->len / 2 + 1, sizeof(*values))) == NULL)
 		return -1;
 	request->arrays[i] = values;
@@ -224,6 +266,22 @@ copy_u16s(struct tls_request *request, size_t i, const struct tlsp_string *s,
 	*to = values;
 	*n = s->len / 2;
 	return 0;
+}
+
+/* Whether each name has its length before it. */
+static int
+is_name_list(const struct tlsp_string *s)
+{
+	const uint8_t *p = s->data;
+	size_t left = s->len;
+
+	while (left > 0) {
+		if (p[0] == 0 || p[0] > left - 1)
+			return 0;
+		left -= 1 + (size_t)p[0];
+		p += 1 + p[0];
+	}
+	return 1;
 }
 
 /* Certificates with their lengths before them. */
@@ -265,6 +323,17 @@ parse_request(struct tls_request *request, size_t len)
 		struct tlsp_ask_sign sign;
 	} m;
 
+	/* The worker can send any message, and not all fit m. */
+	switch (request->number) {
+	case TLSP_ASK_CERTIFICATE:
+	case TLSP_ASK_VERIFY:
+	case TLSP_ASK_SESSION:
+	case TLSP_ASK_STAPLE:
+	case TLSP_ASK_SIGN:
+		break;
+	default:
+		return -1;
+	}
 	if (tlsp_wire_decode(request->message, len, 0, request->number, &m) ==
 	    -1)
 		return -1;
@@ -276,7 +345,8 @@ parse_request(struct tls_request *request, size_t len)
 		request->config = m.certificate.config;
 		facts->alpn = m.certificate.alpn.data;
 		facts->alpn_len = m.certificate.alpn.len;
-		if (copy_string(request, 0, &m.certificate.servername,
+		if (!is_name_list(&m.certificate.alpn) ||
+		    copy_string(request, 0, &m.certificate.servername,
 			&facts->servername) == -1 ||
 		    copy_string(request, 1, &m.certificate.address,
 			&facts->peer_address) == -1 ||
@@ -365,63 +435,83 @@ enlist(struct tls_requests *requests, struct tls_request *request)
 {
 	struct request_context *entry;
 
+	request->requests = requests;
+	requests_ref(requests);
 	pthread_mutex_lock(&requests->mutex);
 	for (entry = requests->contexts; entry != NULL; entry = entry->next) {
-		if (entry->id != request->context)
-			continue;
+		if (entry->id == request->context)
+			break;
+	}
+	if (entry != NULL) {
 		request->facts.context = entry->ctx;
-		request->requests = requests;
-		requests->refcount++;
 		request->next = requests->unanswered;
 		requests->unanswered = request;
-		break;
 	}
 	pthread_mutex_unlock(&requests->mutex);
 	return entry == NULL ? -1 : 0;
+}
+
+/*
+ * Reads a message into the request. Returns its length, 0 if it was something
+ * else, or -1 if there is none.
+ */
+static ssize_t
+receive(struct tls_requests *requests, struct tls_request *request)
+{
+	unsigned int version;
+	size_t none = 0;
+	ssize_t n;
+
+	memset(request, 0, sizeof(*request));
+	n = tlsp_channel_recv(requests->app.fd, request->message,
+	    TLSP_WIRE_MESSAGE_MAX, NULL, &none, MSG_DONTWAIT);
+	if (n == -1 && (errno == EINTR || errno == EPROTO))
+		return 0;
+	if (n <= 0)
+		return -1;
+	if (tlsp_wire_header(request->message, (size_t)n, &version,
+		&request->number) == -1)
+		return 0;
+	if (request->number == TLSP_CANCEL) {
+		cancel(requests, request->message, (size_t)n);
+		return 0;
+	}
+	return n;
 }
 
 struct tls_request *
 tls_request_next(struct tls *ctx)
 {
 	struct tls_requests *requests;
-	struct tls_request *request = NULL, *smaller;
-	unsigned int version;
-	size_t none;
+	struct tls_request *request, *smaller;
 	ssize_t n;
+	int i;
 
 	if ((requests = requests_of(ctx)) == NULL)
 		return NULL;
-	for (;;) {
+	for (i = 0; i < OTHERS_MAX; i++) {
+		request = malloc(sizeof(*request) + TLSP_WIRE_MESSAGE_MAX);
 		if (request == NULL)
-			request =
-			    malloc(sizeof(*request) + TLSP_WIRE_MESSAGE_MAX);
-		if (request == NULL)
-			return NULL;
-		memset(request, 0, sizeof(*request));
-		none = 0;
-		n = tlsp_channel_recv(requests->app.fd, request->message,
-		    TLSP_WIRE_MESSAGE_MAX, NULL, &none, MSG_DONTWAIT);
-		if (n == -1 && errno == EINTR)
-			continue;
-		if (n <= 0)
 			break;
-		if (tlsp_wire_header(request->message, (size_t)n, &version,
-			&request->number) == -1)
-			continue;
-		if (request->number == TLSP_CANCEL) {
-			cancel(requests, request->message, (size_t)n);
+		n = receive(requests, request);
+		if (n <= 0) {
+			free(request);
+			if (n == -1)
+				break;
 			continue;
 		}
 		smaller = realloc(request, sizeof(*request) + (size_t)n);
 		if (smaller != NULL)
 			request = smaller;
-		if (parse_request(request, (size_t)n) == 0 &&
-		    enlist(requests, request) == 0)
+		if (parse_request(request, (size_t)n) == -1) {
+			request_free(request);
+			continue;
+		}
+		if (enlist(requests, request) == 0)
 			return request;
-		request_free(request);
-		request = NULL;
+		/* The handshake need not wait until it times out. */
+		tls_request_free(request);
 	}
-	free(request);
 	return NULL;
 }
 
@@ -439,32 +529,46 @@ tls_request_error(const struct tls_request *request)
 
 /* Answering. */
 
-/* Takes the request off the list. */
+/* Takes the request off the list, and frees it. */
 static void
-delist(struct tls_request *request)
+finish(struct tls_request *request)
 {
+	struct tls_requests *requests = request->requests;
 	struct tls_request **link;
 
-	pthread_mutex_lock(&request->requests->mutex);
-	for (link = &request->requests->unanswered; *link != NULL;
-	     link = &(*link)->next) {
-		if (*link == request) {
-			*link = request->next;
-			break;
+	if (is_ours(requests)) {
+		pthread_mutex_lock(&requests->mutex);
+		for (link = &requests->unanswered; *link != NULL;
+		     link = &(*link)->next) {
+			if (*link == request) {
+				*link = request->next;
+				break;
+			}
 		}
+		pthread_mutex_unlock(&requests->mutex);
 	}
-	pthread_mutex_unlock(&request->requests->mutex);
+	request_free(request);
+	requests_unref(requests);
 }
 
-/* Sends the answer and frees the request. A failure leaves it as it was. */
+/*
+ * Sends the answer and frees the request. A failure leaves it as it was, and
+ * so does a channel that is full.
+ */
 static int
 answer(struct tls_request *request, unsigned int number, const void *message,
     int fd)
 {
+	const int channel = tlsp_handle_fd(&request->requests->app);
 	uint8_t *buf;
 	size_t len;
 	int rv = -1;
 
+	if (channel == -1) {
+		tls_set_errorx(request, TLS_ERROR_UNKNOWN,
+		    "the request channel was closed");
+		return -1;
+	}
 	len = tlsp_wire_encode(NULL, 0, number, message);
 	if (len == 0 || len > TLSP_WIRE_MESSAGE_MAX) {
 		tls_set_errorx(request, TLS_ERROR_INVALID_ARGUMENT,
@@ -477,27 +581,32 @@ answer(struct tls_request *request, unsigned int number, const void *message,
 		return -1;
 	}
 	tlsp_wire_encode(buf, len, number, message);
-	if (tlsp_channel_send(request->requests->app.fd, buf, len, &fd,
-		fd == -1 ? 0 : 1, tlsp_deadline_in(0)) == -1)
+	if (tlsp_channel_send(channel, buf, len, &fd, fd == -1 ? 0 : 1,
+		tlsp_deadline_in(0)) == 0)
+		rv = 0;
+	else if (errno == ETIMEDOUT)
+		rv = TLS_WANT_POLLOUT;
+	else
 		tls_set_error(request, TLS_ERROR_UNKNOWN,
 		    "failed to answer the request");
-	else
-		rv = 0;
 	tls_wipe(buf, len);
 	free(buf);
-	if (rv == 0) {
-		delist(request);
-		requests_unref(request->requests);
-		request_free(request);
-	}
+	if (rv == 0)
+		finish(request);
 	return rv;
 }
 
+/* Whether it is too late for an answer, or not for this process to say. */
 static int
 is_cancelled(struct tls_request *request)
 {
 	int cancelled;
 
+	if (!is_ours(request->requests)) {
+		tls_set_errorx(request, TLS_ERROR_UNKNOWN,
+		    "request belongs to another process");
+		return 1;
+	}
 	pthread_mutex_lock(&request->requests->mutex);
 	cancelled = request->cancelled;
 	pthread_mutex_unlock(&request->requests->mutex);
@@ -653,7 +762,6 @@ tls_request_answer_keypair(struct tls_request *request, int cert_fd, int key_fd)
 	struct tls_config *config;
 	uint8_t *cert = NULL;
 	size_t len = 0;
-	uint32_t slot;
 	int fd = -1, rv = -1;
 
 	if (request->facts.kind != TLS_REQUEST_CERTIFICATE)
@@ -672,10 +780,12 @@ tls_request_answer_keypair(struct tls_request *request, int cert_fd, int key_fd)
 		    "failed to read certificate");
 		goto err;
 	}
-	if (tls_config_attach_key(config, request->config, fd, key_fd, &slot,
-		&request->error) == 0)
-		rv = answer_certificate(request, TLSP_CERTIFICATE_NEW, slot,
-		    NULL, fd);
+	if (request->slot == 0 &&
+	    tls_config_attach_key(config, request->config, fd, key_fd,
+		&request->slot, &request->error) == -1)
+		goto err;
+	rv = answer_certificate(request, TLSP_CERTIFICATE_NEW, request->slot,
+	    NULL, fd);
 
 err:
 	free(cert);
@@ -687,14 +797,16 @@ err:
 void
 tls_request_free(struct tls_request *request)
 {
+	int rv;
+
 	if (request == NULL)
 		return;
-	/* A session or a staple can't be refused. */
-	if (!is_cancelled(request) &&
-	    (tls_request_refuse(request, "no answer") == 0 ||
-		tls_request_default(request) == 0))
-		return;
-	delist(request);
-	requests_unref(request->requests);
-	request_free(request);
+	if (!is_cancelled(request)) {
+		/* A session or a staple can't be refused. */
+		if ((rv = tls_request_refuse(request, "no answer")) == -1)
+			rv = tls_request_default(request);
+		if (rv == 0)
+			return;
+	}
+	finish(request);
 }

@@ -78,7 +78,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
 	if (size == 0)
 		return 0;
-	nfds = *data++ % 6;
+	nfds = *data++ % (TLSP_WIRE_FDS_MAX + 2);
 	size--;
 	tlsp_wire_header(data, size, &version, &number);
 	for (i = 0; i < NNUMBERS; i++) {

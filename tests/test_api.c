@@ -9,6 +9,7 @@
 
 #include <dlfcn.h>
 #include <errno.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -28,6 +29,35 @@ static struct tls_signer *signer;
 static uint8_t bytes[64], *signature;
 static struct tls_proxy_info info;
 static size_t length;
+
+/* A handshake that waits, and what it asks. */
+static struct h_pair pair;
+static struct tls_request *request;
+
+static struct tls_request *
+asked(void)
+{
+	struct tls_config *to = h_client_config(), *from;
+
+	from = h_server_config("rsa");
+	CHECK_CONFIG(from,
+	    tls_config_set_requests(from, TLS_REQUEST_CERTIFICATE, 60000));
+	h_pair_start(&pair, to, from, "localhost");
+	while ((request = tls_request_next(pair.base)) == NULL)
+		h_poll(tls_request_fd(pair.base), POLLIN, H_WAIT);
+	tls_config_free(to);
+	tls_config_free(from);
+	return request;
+}
+
+/* An answer that was taken leaves no request. */
+static int
+answered(int rv)
+{
+	if (rv == 0)
+		request = NULL;
+	return rv;
+}
 
 static ssize_t
 no_read(struct tls *ctx, void *buf, size_t len, void *arg)
@@ -158,6 +188,24 @@ enum kind {
 	    tls_config_set_session_lifetime(config, 3600))                     \
 	X(tls_config_set_sign_cb, CONFIG,                                      \
 	    tls_config_set_sign_cb(config, no_sign, NULL))                     \
+	X(tls_config_set_requests, CONFIG,                                     \
+	    tls_config_set_requests(config, TLS_REQUESTS_ALL, 1))              \
+	X(tls_request_fd, ANY, tls_request_fd(client))                         \
+	X(tls_request_next, NOTHING, tls_request_next(client))                 \
+	X(tls_request_facts, THERE, tls_request_facts(asked()))                \
+	X(tls_request_error, NOTHING, tls_request_error(asked()))              \
+	X(tls_request_default, ZERO, answered(tls_request_default(asked())))   \
+	X(tls_request_accept, ZERO, answered(tls_request_accept(asked())) + 1) \
+	X(tls_request_refuse, ZERO,                                            \
+	    answered(tls_request_refuse(asked(), "no")))                       \
+	X(tls_request_answer, ZERO,                                            \
+	    answered(tls_request_answer(asked(), bytes, 8)) + 1)               \
+	X(tls_request_answer_pair, ZERO,                                       \
+	    answered(tls_request_answer_pair(asked(), 0)))                     \
+	X(tls_request_answer_keypair, ZERO,                                    \
+	    answered(tls_request_answer_keypair(asked(), -1, -1)) + 1)         \
+	X(tls_request_free, ANY,                                               \
+	    (tls_request_free(asked()), tls_request_free(NULL), answered(0)))  \
 	X(tls_signer_new, THERE, signer = tls_signer_new())                    \
 	X(tls_signer_error, NOTHING, tls_signer_error(signer))                 \
 	X(tls_signer_add_keypair_file, ZERO,                                   \
@@ -341,6 +389,10 @@ every_call(void **state)
 		tls_free(client);
 		tls_free(server);
 		tls_signer_free(signer);
+		tls_request_free(request);
+		request = NULL;
+		if (pair.base != NULL)
+			h_pair_free(&pair);
 	}
 	h_case = NULL;
 }

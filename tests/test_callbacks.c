@@ -173,6 +173,7 @@ memory_new(size_t ring, int version, const char *server_key)
 				     write_cb, &m->client, "localhost"));
 	CHECK_TLS(m->base, tls_accept_cbs(m->base, &m->server.ctx, read_cb,
 			       write_cb, &m->server));
+	CHECK(m->server.ctx != NULL);
 	return m;
 }
 

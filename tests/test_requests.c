@@ -4,9 +4,14 @@
  * and from any thread, and what happens without one.
  */
 
+#include <sys/resource.h>
+#include <sys/wait.h>
+
+#include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
 #include <pthread.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -611,55 +616,369 @@ check_cancelled(struct h_pair *p, struct tls_request *request)
 	tls_request_free(request);
 }
 
+/* A server with two certificates that asks. */
+static struct tls_config *
+asking_server(uint32_t kinds, int timeout)
+{
+	struct tls_config *server = h_server_config("rsa");
+
+	CHECK_CONFIG(server,
+	    tls_config_add_keypair_file(server, h_cert("ecdsa-chain.pem"),
+		h_cert("ecdsa.key")));
+	CHECK_CONFIG(server, tls_config_set_requests(server, kinds, timeout));
+	return server;
+}
+
+/* A connection from a client of that version to p->base. */
+static void
+connect_to(struct h_pair *p, uint32_t protocols)
+{
+	struct tls_config *client = h_client_config();
+
+	CHECK_CONFIG(client, tls_config_set_protocols(client, protocols));
+	tls_config_insecure_noverifyname(client);
+	p->client = h_client(client);
+	tls_config_free(client);
+	h_tcp_pair(&p->cfd, &p->sfd);
+	h_nonblock(p->cfd, 1);
+	h_nonblock(p->sfd, 1);
+	CHECK_TLS(p->client,
+	    tls_connect_socket(p->client, p->cfd, "localhost"));
+	CHECK_TLS(p->base, tls_accept_socket(p->base, &p->server, p->sfd));
+}
+
+static void
+start_asking(struct h_pair *p, uint32_t protocols, uint32_t kinds, int timeout)
+{
+	struct tls_config *server = asking_server(kinds, timeout);
+
+	memset(p, 0, sizeof(*p));
+	p->base = h_server(server);
+	tls_config_free(server);
+	connect_to(p, protocols);
+}
+
+/* Ends all but the server itself. */
+static void
+disconnect(struct h_pair *p)
+{
+	tls_free(p->client);
+	tls_free(p->server);
+	close(p->cfd);
+	close(p->sfd);
+	p->client = p->server = NULL;
+}
+
+/* Both ends are done, and the server had the certificate with that name. */
+static void
+check_done(struct h_pair *p, const char *name)
+{
+	CHECK_TLS(p->client, h_handshake(p->client, p->cfd));
+	CHECK_TLS(p->server, h_handshake(p->server, p->sfd));
+	check_subject(p->client, name);
+}
+
+static const uint32_t versions[] = { TLS_PROTOCOL_TLSv1_2,
+	TLS_PROTOCOL_TLSv1_3 };
+
 static void
 timeouts(void **state)
 {
-	struct tls_config *client = h_client_config(), *server;
 	struct tls_request *request;
 	struct h_pair p;
 	int64_t start;
+	size_t i;
 
 	(void)state;
-	if (h_app) /* waits for the network alone */
-		skip();
-	server = h_server_config("rsa");
-	CHECK_CONFIG(server,
-	    tls_config_set_requests(server, TLS_REQUEST_CERTIFICATE, 50));
-	h_pair_start(&p, client, server, "localhost");
-	start = h_now();
-	request = first_request(&p);
-	CHECK_INT(h_handshake(p.server, p.sfd), -1);
-	CHECK_STR(tls_error(p.server), "handshake failed: request timed out");
-	CHECK(h_now() - start >= 50);
-	check_cancelled(&p, request);
-	h_pair_free(&p);
-	tls_config_free(client);
-	tls_config_free(server);
+	for (i = 0; i < N(versions); i++) {
+		start = h_now();
+		start_asking(&p, versions[i], TLS_REQUEST_CERTIFICATE, 50);
+		request = first_request(&p);
+		CHECK_INT(h_handshake(p.server, p.sfd), -1);
+		CHECK_STR(tls_error(p.server),
+		    "handshake failed: request timed out");
+		CHECK(h_now() - start >= 50);
+		check_cancelled(&p, request);
+		h_pair_free(&p);
+	}
 }
 
 /* A connection that is closed takes its requests along. */
 static void
 cancelled(void **state)
 {
-	struct tls_config *client = h_client_config(), *server;
 	struct tls_request *request;
 	struct h_pair p;
+	size_t i;
 
 	(void)state;
-	if (h_app) /* waits for the network alone */
-		skip();
-	server = h_server_config("rsa");
-	ask(server, TLS_REQUEST_CERTIFICATE);
-	h_pair_start(&p, client, server, "localhost");
+	for (i = 0; i < N(versions); i++) {
+		start_asking(&p, versions[i], TLS_REQUEST_CERTIFICATE, TIMEOUT);
+		request = first_request(&p);
+		close(p.sfd);
+		check_cancelled(&p, request);
+		tls_free(p.server);
+		tls_free(p.client);
+		close(p.cfd);
+		tls_free(p.base);
+	}
+}
+
+/* The context is freed first, and its descriptor is closed late or never. */
+static void
+freed_connection(void **state)
+{
+	struct tls_request *request;
+	struct h_pair p;
+	size_t i;
+
+	(void)state;
+	for (i = 0; i < N(versions); i++) {
+		start_asking(&p, versions[i], TLS_REQUEST_CERTIFICATE, TIMEOUT);
+		request = first_request(&p);
+		tls_free(p.server);
+		p.server = NULL;
+		CHECK_INT(tls_request_answer_pair(request, 0), -1);
+		CHECK_STR(tls_request_error(request), "request was cancelled");
+		tls_request_free(request);
+		h_pair_free(&p);
+	}
+	/* Nobody has seen the request: it is refused at once. */
+	for (i = 0; i < N(versions); i++) {
+		start_asking(&p, versions[i], TLS_REQUEST_CERTIFICATE, TIMEOUT);
+		CHECK_INT(tls_handshake(p.client), TLS_WANT_POLLIN);
+		h_poll(tls_request_fd(p.base), POLLIN, H_WAIT);
+		tls_free(p.server);
+		p.server = NULL;
+		CHECK(tls_request_next(p.base) == NULL);
+		CHECK_INT(h_handshake(p.client, p.cfd), -1);
+		h_pair_free(&p);
+	}
+}
+
+/* Connections and requests outlive the context that accepted them. */
+static void
+freed_base(void **state)
+{
+	struct tls_request *request;
+	struct h_pair p;
+	size_t i;
+	int fds = 0, round;
+
+	(void)state;
+	for (round = 0; round < 2; round++) {
+		for (i = 0; i < N(versions); i++) {
+			start_asking(&p, versions[i],
+			    TLS_REQUEST_CERTIFICATE | TLS_REQUEST_STAPLE,
+			    TIMEOUT);
+			request = first_request(&p);
+			tls_free(p.base);
+			p.base = NULL;
+			must(request, tls_request_answer_pair(request, 1));
+			/* The connection leads to those that follow. */
+			while ((request = tls_request_next(p.server)) == NULL)
+				h_poll(tls_request_fd(p.server), POLLIN,
+				    H_WAIT);
+			must(request, tls_request_default(request));
+			check_done(&p, "ecdsa");
+			h_pair_free(&p);
+		}
+		if (round == 0)
+			fds = h_fds();
+	}
+	CHECK_INT(h_fds(), fds);
+}
+
+/* The worker takes its requests along, and the next one has others. */
+static void
+dead_worker(void **state)
+{
+	struct tls_request *request;
+	struct h_pair p;
+	pid_t worker;
+	size_t i;
+	int seen;
+
+	(void)state;
+	for (i = 0; i < N(versions) * 2; i++) {
+		seen = i % 2 == 0;
+		start_asking(&p, versions[i / 2], TLS_REQUEST_CERTIFICATE,
+		    TIMEOUT);
+		request = seen ? first_request(&p) : NULL;
+		if (!seen)
+			h_poll(tls_request_fd(p.base), POLLIN, H_WAIT);
+		CHECK((worker = h_helper("worker")) != -1);
+		CHECK_INT(kill(worker, SIGKILL), 0);
+		CHECK_INT(h_handshake(p.server, p.sfd), -1);
+		CHECK_HAS(tls_error(p.server), "goproxy");
+		if (request != NULL) {
+			CHECK_INT(tls_request_answer_pair(request, 0), -1);
+			CHECK_STR(tls_request_error(request),
+			    "request was cancelled");
+			tls_request_free(request);
+		}
+		disconnect(&p);
+		h_wait_helper("worker", worker);
+		connect_to(&p, versions[i / 2]);
+		request = first_request(&p);
+		must(request, tls_request_answer_pair(request, 1));
+		check_done(&p, "ecdsa");
+		CHECK(tls_request_next(p.base) == NULL);
+		h_pair_free(&p);
+	}
+}
+
+/*
+ * Prefork: the children share the configuration and have requests of their
+ * own. What a child has of its parent's it can neither answer nor refuse.
+ */
+#define CHILDREN  2
+#define PER_CHILD 5
+
+static void
+child(struct tls *base, struct tls_request *inherited, struct tls *conn,
+    unsigned int number)
+{
+	struct tls_request *request;
+	struct h_pair p = { .base = base };
+	int i;
+
+	CHECK_INT(tls_request_answer_pair(inherited, 0), -1);
+	CHECK_STR(tls_request_error(inherited),
+	    "request belongs to another process");
+	tls_request_free(inherited);
+	tls_free(conn);
+	CHECK(tls_request_next(base) == NULL);
+	for (i = 0; i < PER_CHILD; i++) {
+		connect_to(&p, versions[i % 2]);
+		request = first_request(&p);
+		CHECK(tls_request_next(base) == NULL);
+		must(request, tls_request_answer_pair(request, number));
+		check_done(&p, number == 0 ? "rsa" : "ecdsa");
+		disconnect(&p);
+	}
+	tls_free(base);
+}
+
+static void
+children(void **state)
+{
+	struct tls_request *request;
+	pid_t pids[CHILDREN];
+	struct h_pair p;
+	unsigned int i;
+	int status;
+
+	(void)state;
+	start_asking(&p, versions[1], TLS_REQUEST_CERTIFICATE, TIMEOUT);
 	request = first_request(&p);
-	close(p.sfd);
-	check_cancelled(&p, request);
-	tls_free(p.server);
-	tls_free(p.client);
-	close(p.cfd);
-	tls_free(p.base);
-	tls_config_free(client);
+	for (i = 0; i < CHILDREN; i++) {
+		CHECK((pids[i] = fork()) != -1);
+		if (pids[i] == 0) {
+			child(p.base, request, p.server, i);
+			_exit(0);
+		}
+	}
+	for (i = 0; i < CHILDREN; i++) {
+		while (waitpid(pids[i], &status, 0) == -1)
+			CHECK_INT(errno, EINTR);
+		CHECK_INT(status, 0);
+	}
+	CHECK(tls_request_next(p.base) == NULL);
+	must(request, tls_request_answer_pair(request, 1));
+	check_done(&p, "ecdsa");
+	h_pair_free(&p);
+}
+
+/*
+ * A worker that does not read: answers find no room in the end, and find some
+ * when it goes on.
+ */
+#define BURST 600
+
+static void
+full_channel(void **state)
+{
+	static struct h_pair p[BURST];
+	static struct tls_request *requests[BURST];
+	struct tls_config *server;
+	struct rlimit limit;
+	struct tls *base;
+	pid_t worker;
+	int i, n = 0, left = 0;
+
+	(void)state;
+	CHECK_INT(getrlimit(RLIMIT_NOFILE, &limit), 0);
+	limit.rlim_cur = limit.rlim_max < 4096 ? limit.rlim_max : 4096;
+	CHECK_INT(setrlimit(RLIMIT_NOFILE, &limit), 0);
+	server = asking_server(TLS_REQUEST_CERTIFICATE, TIMEOUT);
+	base = h_server(server);
 	tls_config_free(server);
+	for (i = 0; i < BURST; i++) {
+		p[i].base = base;
+		connect_to(&p[i], versions[i % 2]);
+	}
+	while (n < BURST) {
+		while (
+		    n < BURST && (requests[n] = tls_request_next(base)) != NULL)
+			n++;
+		if (n < BURST)
+			h_poll(tls_request_fd(base), POLLIN, H_WAIT);
+	}
+	CHECK((worker = h_helper("worker")) != -1);
+	CHECK_INT(kill(worker, SIGSTOP), 0);
+	for (i = 0; i < BURST; i++) {
+		n = tls_request_refuse(requests[i], "no");
+		if (n == 0) {
+			requests[i] = NULL;
+			continue;
+		}
+		CHECK_INT(n, TLS_WANT_POLLOUT);
+		left++;
+	}
+	CHECK(left > 0);
+	CHECK_INT(kill(worker, SIGCONT), 0);
+	for (i = 0; i < BURST; i++) {
+		if (requests[i] == NULL)
+			continue;
+		while ((n = tls_request_refuse(requests[i], "no")) != 0)
+			h_want(tls_request_fd(base), n);
+	}
+	for (i = 0; i < BURST; i++) {
+		CHECK_INT(h_handshake(p[i].server, p[i].sfd), -1);
+		CHECK_STR(tls_error(p[i].server), "handshake failed: no");
+		disconnect(&p[i]);
+	}
+	tls_free(base);
+}
+
+/* A program that closes all descriptors and opens its own has new requests. */
+static void
+closed_descriptors(void **state)
+{
+	struct tls_request *request;
+	struct h_pair p;
+	int fd, other;
+
+	(void)state;
+	start_asking(&p, versions[1], TLS_REQUEST_CERTIFICATE, TIMEOUT);
+	request = first_request(&p);
+	fd = tls_request_fd(p.base);
+	CHECK((other = open("/dev/zero", O_RDONLY | O_CLOEXEC)) != -1);
+	CHECK_INT(dup2(other, fd), fd);
+	CHECK_INT(tls_request_answer_pair(request, 1), -1);
+	CHECK_STR(tls_request_error(request), "the request channel was closed");
+	tls_request_free(request);
+	disconnect(&p);
+	connect_to(&p, versions[1]);
+	CHECK(tls_request_fd(p.base) != fd);
+	request = first_request(&p);
+	must(request, tls_request_answer_pair(request, 1));
+	check_done(&p, "ecdsa");
+	/* It is the program's now. */
+	CHECK_INT(close(fd), 0);
+	close(other);
+	h_pair_free(&p);
 }
 
 /* Many at once, answered by another thread in the opposite order. */
@@ -692,8 +1011,8 @@ answer_backwards(void *arg)
 	return NULL;
 }
 
-static void
-from_a_thread(void **state)
+static int
+threads_peer(int argc, char **argv)
 {
 	struct tls_config *client = h_client_config(), *server;
 	struct h_pair p[MANY];
@@ -702,9 +1021,8 @@ from_a_thread(void **state)
 	void *result;
 	int i, rsa = 0;
 
-	(void)state;
-	if (h_app) /* waits for the network alone */
-		skip();
+	(void)argc;
+	(void)argv;
 	tls_config_insecure_noverifyname(client);
 	server = h_server_config("rsa");
 	CHECK_CONFIG(server,
@@ -741,6 +1059,15 @@ from_a_thread(void **state)
 	tls_free(m.base);
 	tls_config_free(client);
 	tls_config_free(server);
+	return 0;
+}
+
+static void
+from_a_thread(void **state)
+{
+	(void)state;
+	/* In another process: valgrind takes the cached stacks for leaks. */
+	CHECK_INT(h_wait_exit(h_start(NULL, 0, "threads", (char *)NULL)), 0);
 }
 
 static void
@@ -769,10 +1096,19 @@ static const struct CMUnitTest tests[] = {
 	cmocka_unit_test(staples),
 	cmocka_unit_test(timeouts),
 	cmocka_unit_test(cancelled),
+	cmocka_unit_test(freed_connection),
+	cmocka_unit_test(freed_base),
+	cmocka_unit_test(dead_worker),
+	cmocka_unit_test(children),
+	cmocka_unit_test(full_channel),
+	cmocka_unit_test(closed_descriptors),
 	cmocka_unit_test(from_a_thread),
 	cmocka_unit_test(bad_arguments),
 };
 
-static const struct h_peer peers[] = { { NULL, NULL } };
+static const struct h_peer peers[] = {
+	{ "threads", threads_peer },
+	{ NULL, NULL },
+};
 
 H_MAIN(tests, peers)

@@ -3,11 +3,16 @@
 package keeper
 
 import (
+	"maps"
+	"slices"
+
 	"libtls-proxy/goproxy/internal/tlsconf"
 	"libtls-proxy/goproxy/internal/wire"
 )
 
-// maxAttached bounds the keys that a configuration has for connections.
+// maxAttached bounds the keys that a configuration has for connections. One
+// whose answer came too late for its connection is nobody's any more; it makes
+// room for later ones.
 const maxAttached = 1 << 10
 
 // attachKey adds a key to a configuration of this draft, for the one
@@ -49,11 +54,15 @@ func (k *keeper) attach(id, draft, slot uint32, attached *key) bool {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	conf := k.configs[id]
-	if conf == nil || conf.draft != draft || len(conf.attached) >= maxAttached {
+	if conf == nil || conf.draft != draft {
 		return false
 	}
 	if conf.attached == nil {
 		conf.attached = make(map[uint32]*key)
+	}
+	if len(conf.attached) == maxAttached {
+		// The oldest one makes room.
+		delete(conf.attached, slices.Min(slices.Collect(maps.Keys(conf.attached))))
 	}
 	conf.attached[slot] = attached
 	return true
@@ -64,6 +73,13 @@ func (k *keeper) detach(conf *config, slot uint32) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	delete(conf.attached, slot)
+}
+
+// detachAll does so where the connections have gone with their worker.
+func (k *keeper) detachAll(conf *config) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	clear(conf.attached)
 }
 
 // keyOf returns nil for what is no key of the configuration.

@@ -845,6 +845,11 @@ func FuzzDraft(f *testing.F) {
 		f.Fatal(err)
 	}
 	f.Add(b, uint8(2), document(f, &wire.Settings{Role: wire.RoleClient}))
+	if b, err = wire.Encode(&wire.AttachKey{Config: 1}); err != nil {
+		f.Fatal(err)
+	}
+	kp := testcert.New(f, testcert.Options{})
+	f.Add(b, uint8(3), append(kp.CertPEM, kp.KeyPEM...))
 	f.Fuzz(func(t *testing.T, b []byte, n uint8, content []byte) {
 		sup, supEnd, err := channel.Pair()
 		if err != nil {
@@ -867,7 +872,8 @@ func FuzzDraft(f *testing.F) {
 		var fds channel.Fds
 		reply := -1
 		for i := range n % 4 {
-			if i == 1 {
+			// The last one is where the answer goes.
+			if i > 0 && i == n%4-1 {
 				r, replyEnd, err := channel.Pair()
 				if err != nil {
 					t.Fatal(err)
@@ -894,7 +900,7 @@ func FuzzDraft(f *testing.F) {
 // Whatever a worker sends, no descriptor is left but that of the last update.
 func FuzzLink(f *testing.F) {
 	staple := document(f, &wire.Staple{Response: []byte("response")})
-	for _, m := range []wire.Message{&wire.ConfigUpdate{Config: 1}, &wire.ConfigUpdate{Config: 2},
+	for _, m := range []wire.Message{&wire.ConfigUpdate{Config: 1}, &wire.ConfigUpdate{Config: 2}, &wire.KeyDone{Config: 1, Slot: 2},
 		&wire.ConfigReady{Config: 1}, &wire.ConfigReady{Config: 1, Error: "x"}, &wire.ConfigClosed{Config: 1},
 		&wire.Sign{Config: 1, Slot: 1}} {
 		b, err := wire.Encode(m)

@@ -256,6 +256,7 @@ func (w *worker) again(lived time.Duration, err error) bool {
 		w.keeper.mu.Unlock()
 	}
 	for _, conf := range w.configs {
+		w.keeper.detachAll(conf)
 		switch {
 		case errors.Is(err, errSupervisor), !conf.ready && conf.attempts >= maxAttempts:
 			w.fail(conf, cause)

@@ -51,6 +51,7 @@ type world struct {
 	version uint16
 	server  *tls.Config
 	client  *tls.Config
+	store   Store // the server's, or nil
 }
 
 func eachVersion(t *testing.T, f func(t *testing.T, w *world)) {
@@ -100,7 +101,7 @@ func (w *world) connect(t testing.TB, tickets *Tickets, file []byte) *outcome {
 		o.written++
 	})
 	server := w.server.Clone()
-	tickets.Attach(server, nil)
+	tickets.Attach(server, w.store)
 
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {

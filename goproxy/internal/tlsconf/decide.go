@@ -10,6 +10,7 @@ import (
 	"crypto/tls"
 	"errors"
 	"slices"
+	"strings"
 
 	"libtls-proxy/goproxy/internal/session"
 	"libtls-proxy/goproxy/internal/wire"
@@ -110,21 +111,19 @@ func (p *picker) ask(hello *tls.ClientHelloInfo) (*tls.Certificate, error) {
 
 func (p *picker) askCertificate(hello *tls.ClientHelloInfo) (*tls.Certificate, error) {
 	c := p.config
-	if !c.asks(p.o, wire.RequestCertificate) {
-		i, err := c.choose(hello)
-		if err != nil {
-			return nil, err
+	if c.asks(p.o, wire.RequestCertificate) {
+		if strings.IndexByte(hello.ServerName, 0) >= 0 {
+			return nil, errServerName
 		}
-		return c.current(i, p.o), nil
-	}
-	cert, err := c.askCertificate(p.o, &CertificateQuestion{
-		Servername: hello.ServerName,
-		ALPN:       hello.SupportedProtos,
-		Schemes:    hello.SignatureSchemes,
-		Versions:   hello.SupportedVersions,
-	})
-	if err != nil || cert != nil {
-		return cert, err
+		cert, err := c.askCertificate(p.o, &CertificateQuestion{
+			Servername: hello.ServerName,
+			ALPN:       hello.SupportedProtos,
+			Schemes:    hello.SignatureSchemes,
+			Versions:   hello.SupportedVersions,
+		})
+		if err != nil || cert != nil {
+			return cert, err
+		}
 	}
 	i, err := c.choose(hello)
 	if err != nil {

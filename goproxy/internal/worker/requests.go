@@ -7,6 +7,7 @@ import (
 	"crypto/tls"
 	"encoding/binary"
 	"errors"
+	"strings"
 	"sync"
 	"time"
 
@@ -23,12 +24,15 @@ const (
 	maxQueued = 1024
 	// maxContent is what a message has room for beside its other fields.
 	maxContent = wire.MaxMessage - 4096
+	// maxVerdict bounds a text that may quote what the peer sent.
+	maxVerdict = 1024
 )
 
 var (
 	errTimeout   = tlsconf.Refusal("request timed out")
 	errCancelled = errors.New("the application has closed the connection")
 	errAnswer    = errors.New("the application gave no usable answer")
+	errChannel   = errors.New("the application could not be asked")
 	errTooLarge  = errors.New("too large to ask the application about")
 )
 
@@ -59,9 +63,16 @@ type requestChannel struct {
 	requests *requests
 	id       inode
 	channel  *channel.Conn
-	queue    chan wire.Message
-	done     chan struct{}
-	users    int // under the mutex of requests
+	queue    chan question
+	done     chan struct{} // closed after the last user
+	ended    chan struct{} // closed when no answer will come
+	users    int           // under the mutex of requests
+}
+
+// A question is a message and the number of its request, 0 for none.
+type question struct {
+	request uint64
+	message wire.Message
 }
 
 // open takes a descriptor over.
@@ -91,8 +102,9 @@ func (r *requests) open(fd int) (*requestChannel, error) {
 		requests: r,
 		id:       id,
 		channel:  c,
-		queue:    make(chan wire.Message, maxQueued),
+		queue:    make(chan question, maxQueued),
 		done:     make(chan struct{}),
+		ended:    make(chan struct{}),
 		users:    1,
 	}
 	r.channels[id] = rc
@@ -109,42 +121,63 @@ func (rc *requestChannel) release() {
 	if rc.users--; rc.users > 0 {
 		return
 	}
-	delete(r.channels, rc.id)
+	rc.forget()
 	close(rc.done)
 	rc.channel.StopSending()
+}
+
+// forget makes the next connection open the channel anew.
+func (rc *requestChannel) forget() {
+	if rc.requests.channels[rc.id] == rc {
+		delete(rc.requests.channels, rc.id)
+	}
 }
 
 func (rc *requestChannel) write() {
 	defer rc.channel.Close()
 	for {
 		select {
-		case m := <-rc.queue:
-			// Without a reader the requests time out.
-			_ = rc.channel.Send(m)
+		case q := <-rc.queue:
+			rc.put(q)
 		case <-rc.done:
 			// Requests that were cancelled.
 			for len(rc.queue) > 0 {
-				_ = rc.channel.Send(<-rc.queue)
+				rc.put(<-rc.queue)
 			}
 			return
 		}
 	}
 }
 
+// put sends a question. While the application reads nothing it waits, and the
+// requests time out.
+func (rc *requestChannel) put(q question) {
+	if rc.channel.Send(q.message) == nil {
+		return
+	}
+	if c := rc.requests.take(q.request); c != nil {
+		close(c)
+	}
+}
+
 // read hands answers to those who wait for them. What nobody waits for came
 // too late, or was meant for an earlier worker.
 func (rc *requestChannel) read() {
+	defer close(rc.ended)
 	for {
 		b, fds, err := rc.channel.Recv()
 		if errors.Is(err, channel.ErrExhausted) {
 			continue
 		}
-		if err != nil {
-			return
+		var m wire.Message
+		if err == nil {
+			m, err = wire.Decode("library", "requests", b, len(fds))
 		}
-		m, err := wire.Decode("library", "requests", b, len(fds))
 		if err != nil {
 			fds.Close()
+			rc.requests.mu.Lock()
+			rc.forget()
+			rc.requests.mu.Unlock()
 			rc.channel.Close()
 			return
 		}
@@ -217,34 +250,35 @@ func (a *asker) ask(set func(request uint64) wire.Message) (answer, error) {
 	id, c := a.requests.add()
 	timer := time.NewTimer(time.Duration(a.config.tls.RequestTimeout()) * time.Millisecond)
 	defer timer.Stop()
+	queue := a.queue
 	var err error
-	select {
-	case a.queue <- set(id):
-	case <-timer.C:
-		err = errTimeout
-	case <-gone:
-		err = errCancelled
-	}
-	if err != nil {
-		a.requests.take(id)
-		return answer{}, err
-	}
-	select {
-	case got := <-c:
-		return got, nil
-	case <-timer.C:
-		err = errTimeout
-	case <-gone:
-		err = errCancelled
+	for err == nil {
+		select {
+		case queue <- question{id, set(id)}:
+			queue = nil
+		case got, ok := <-c:
+			if !ok {
+				return answer{}, errChannel
+			}
+			return got, nil
+		case <-timer.C:
+			err = errTimeout
+		case <-gone:
+			err = errCancelled
+		case <-a.ended:
+			err = errChannel
+		}
 	}
 	if a.requests.take(id) == nil {
 		// It came at the last moment.
 		got := <-c
 		got.fds.Close()
 	}
-	select {
-	case a.queue <- &wire.Cancel{Request: id}:
-	default:
+	if queue == nil {
+		select {
+		case a.queue <- question{0, &wire.Cancel{Request: id}}:
+		default:
+		}
 	}
 	return answer{}, err
 }
@@ -320,6 +354,15 @@ func (a *asker) newPair(slot uint32, certificate int) (tlsconf.CertificateAnswer
 	}, nil
 }
 
+// verdictText makes a text fit for a message.
+func verdictText(verdict error) string {
+	if verdict == nil {
+		return ""
+	}
+	text := strings.ReplaceAll(verdict.Error(), "\x00", "?")
+	return text[:min(len(text), maxVerdict)]
+}
+
 func (a *asker) Verify(depth int, verdict error, chain [][]byte) error {
 	var list []byte
 	for _, der := range chain {
@@ -329,10 +372,7 @@ func (a *asker) Verify(depth int, verdict error, chain [][]byte) error {
 	if len(list) > maxContent {
 		return errTooLarge
 	}
-	text := ""
-	if verdict != nil {
-		text = verdict.Error()
-	}
+	text := verdictText(verdict)
 	got, err := a.ask(func(request uint64) wire.Message {
 		return &wire.AskVerify{
 			Request: request, Context: a.context,

@@ -1,7 +1,0 @@
-// SPDX-License-Identifier: ISC
-
-//go:build !race
-
-package sandbox
-
-const raceEnabled = false
