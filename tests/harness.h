@@ -248,6 +248,8 @@ pid_t h_wait_helper(const char *role, pid_t other_than);
 void h_wait_gone(pid_t pid);
 /* All of that role, at most max; returns how many there are. */
 size_t h_helper_list(const char *role, pid_t *pids, size_t max);
+/* Stops a process, all of its threads. */
+void h_stop(pid_t pid);
 /* No child of this process's helpers has ended without being reaped soon. */
 void h_wait_no_zombies(int ms);
 

@@ -646,3 +646,41 @@ h_wait_gone(pid_t pid)
 		h_pause(deadline, "the end of a helper");
 	CHECK_INT(errno, ESRCH);
 }
+
+/* Whether all threads of a process are stopped. */
+static int
+is_stopped(pid_t pid)
+{
+	struct dirent *entry;
+	char path[300], state;
+	int stopped = 1;
+	DIR *dir;
+	FILE *fp;
+
+	snprintf(path, sizeof(path), "/proc/%d/task", (int)pid);
+	CHECK((dir = opendir(path)) != NULL);
+	while ((entry = readdir(dir)) != NULL) {
+		if (entry->d_name[0] == '.')
+			continue;
+		snprintf(path, sizeof(path), "/proc/%d/task/%s/stat", (int)pid,
+		    entry->d_name);
+		/* The thread may have ended. */
+		if ((fp = fopen(path, "r")) == NULL)
+			continue;
+		if (fscanf(fp, "%*d (%*[^)]) %c", &state) == 1 && state != 'T')
+			stopped = 0;
+		fclose(fp);
+	}
+	closedir(dir);
+	return stopped;
+}
+
+void
+h_stop(pid_t pid)
+{
+	int64_t deadline = h_now() + H_WAIT;
+
+	CHECK_INT(kill(pid, SIGSTOP), 0);
+	while (!is_stopped(pid))
+		h_pause(deadline, "a process that has not stopped");
+}

@@ -1240,7 +1240,7 @@ worker_stopped(void **state)
 	m = memory_new(4096, 1, "ecdsa");
 	memory_open(m);
 	worker = h_wait_helper("worker", -1);
-	CHECK_INT(kill(worker, SIGSTOP), 0);
+	h_stop(worker);
 
 	CHECK_INT(tls_engine_set_nonblock(m->server.ctx, 1), 0);
 	start = h_now();

@@ -211,47 +211,17 @@ keeper_dies(void **state)
 	tls_config_free(config);
 }
 
-/* Whether all threads of a process are stopped. */
-static int
-is_stopped(pid_t pid)
-{
-	struct dirent *entry;
-	char path[300], state;
-	int stopped = 1;
-	DIR *dir;
-	FILE *fp;
-
-	snprintf(path, sizeof(path), "/proc/%d/task", (int)pid);
-	CHECK((dir = opendir(path)) != NULL);
-	while ((entry = readdir(dir)) != NULL) {
-		if (entry->d_name[0] == '.')
-			continue;
-		snprintf(path, sizeof(path), "/proc/%d/task/%s/stat", (int)pid,
-		    entry->d_name);
-		/* The thread may have ended. */
-		if ((fp = fopen(path, "r")) == NULL)
-			continue;
-		if (fscanf(fp, "%*d (%*[^)]) %c", &state) == 1 && state != 'T')
-			stopped = 0;
-		fclose(fp);
-	}
-	closedir(dir);
-	return stopped;
-}
-
 static void
 keeper_stops(void **state)
 {
-	int64_t start, deadline = h_now() + H_WAIT;
+	int64_t start;
 	struct tls_proxy_info info;
 	const char *errstr = NULL;
 	pid_t keeper;
 
 	(void)state;
 	keeper = h_wait_helper("keeper", -1);
-	CHECK_INT(kill(keeper, SIGSTOP), 0);
-	while (!is_stopped(keeper))
-		h_pause(deadline, "a keeper that has not stopped");
+	h_stop(keeper);
 	start = h_now();
 	/* Or it has been ended for that, whichever comes first. */
 	CHECK_INT(tls_proxy_info(&info, sizeof(info), &errstr), -1);
