@@ -105,7 +105,9 @@ func New(all channel.Fds, o Options) (*Conn, error) {
 	c.transport.out.disableDelay()
 	c.transport.gone = c.hangup
 	c.sign = c.signByApp
-	c.address = peerAddress(streams[0].fd)
+	if o.Decide != nil {
+		c.address = peerAddress(streams[0].fd)
+	}
 	c.gone = func() (<-chan struct{}, func()) { return c.hungUp, func() {} }
 	c.transport.handshake = true
 	return c, nil

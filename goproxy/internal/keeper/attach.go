@@ -91,22 +91,3 @@ func (k *keeper) keyOf(conf *config, slot uint32) *key {
 	defer k.mu.Unlock()
 	return conf.attached[slot]
 }
-
-// list gives a configuration a number of its own, if it has none yet.
-func (k *keeper) list(conf *config) {
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	for conf.id == 0 {
-		k.lastID++
-		if k.configs[k.lastID] == nil {
-			conf.id = k.lastID
-		}
-	}
-	k.configs[conf.id] = conf
-}
-
-func (k *keeper) unlist(conf *config) {
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	delete(k.configs, conf.id)
-}

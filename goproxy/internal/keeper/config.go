@@ -94,6 +94,25 @@ func (conf *config) replaceUpdate(document channel.Fds) error {
 	return nil
 }
 
+// list gives a configuration a number of its own, if it has none yet.
+func (k *keeper) list(conf *config) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	for conf.id == 0 {
+		k.lastID++
+		if k.configs[k.lastID] == nil {
+			conf.id = k.lastID
+		}
+	}
+	k.configs[conf.id] = conf
+}
+
+func (k *keeper) unlist(conf *config) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	delete(k.configs, conf.id)
+}
+
 // commit takes a checked configuration, which counts as a user.
 func (k *keeper) commit(conf *config, isolation uint8) {
 	k.mu.Lock()

@@ -10,6 +10,7 @@ import (
 	"crypto/rsa"
 	"errors"
 	"fmt"
+	"math/big"
 
 	"filippo.io/bigmod"
 
@@ -177,15 +178,7 @@ func signX931(k *rsa.PublicKey, exponent, input []byte) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	n, err := bigmod.NewModulus(k.N.Bytes())
-	if err != nil {
-		return nil, errRSA
-	}
-	x, err := bigmod.NewNat().SetBytes(s, n)
-	if err != nil {
-		return nil, errRSA
-	}
-	other := bigmod.NewNat().SetUint(0).ExpandFor(n).Sub(x, n).Bytes(n)
+	other := new(big.Int).Sub(k.N, new(big.Int).SetBytes(s)).FillBytes(make([]byte, k.Size()))
 	if bytes.Compare(other, s) < 0 {
 		return other, nil
 	}

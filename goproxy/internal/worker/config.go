@@ -314,16 +314,12 @@ func (c *config) connect(verify uint8, name string, context uint64, fds channel.
 		decline(fds, errExhausted)
 		return !c.single
 	}
-	id, err := c.newID()
-	if err != nil {
-		return true
-	}
 	ask, err := c.asker(context, &fds)
 	if err != nil {
 		return true
 	}
 	options := conn.Options{
-		ID:          id,
+		ID:          c.newID(),
 		Config:      c.tls,
 		Verify:      verify,
 		Servername:  name,
@@ -424,18 +420,22 @@ func (c *config) peer(id uint64) ([]*x509.Certificate, bool) {
 
 // newID returns a number that is not in use and cannot be guessed, so that
 // an application cannot ask for another's connection.
-func (c *config) newID() (uint64, error) {
+func (c *config) newID() uint64 {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	return newNumber(func(n uint64) bool {
+		_, ended := c.ended[n]
+		return ended || c.conns[n] != nil
+	})
+}
+
+// newNumber returns one that is not 0, not taken and not to be guessed.
+func newNumber(taken func(uint64) bool) uint64 {
 	for {
 		var b [8]byte
-		if _, err := rand.Read(b[:]); err != nil {
-			return 0, err
-		}
-		id := binary.BigEndian.Uint64(b[:])
-		_, ended := c.ended[id]
-		if id != 0 && c.conns[id] == nil && !ended {
-			return id, nil
+		rand.Read(b[:])
+		if n := binary.BigEndian.Uint64(b[:]); n != 0 && !taken(n) {
+			return n
 		}
 	}
 }

@@ -3,7 +3,6 @@
 package worker
 
 import (
-	"crypto/rand"
 	"crypto/tls"
 	"encoding/binary"
 	"errors"
@@ -210,16 +209,10 @@ func requestOf(m wire.Message) uint64 {
 func (r *requests) add() (uint64, chan answer) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	for {
-		var b [8]byte
-		rand.Read(b[:])
-		id := binary.BigEndian.Uint64(b[:])
-		if id != 0 && r.waiting[id] == nil {
-			c := make(chan answer, 1)
-			r.waiting[id] = c
-			return id, c
-		}
-	}
+	id := newNumber(func(n uint64) bool { return r.waiting[n] != nil })
+	c := make(chan answer, 1)
+	r.waiting[id] = c
+	return id, c
 }
 
 func (r *requests) take(id uint64) chan answer {
