@@ -364,7 +364,7 @@ struct belongings {
 	int fd, to_peer;
 	pid_t peer;
 	struct item {
-		char name[40];
+		char name[64];
 		uint8_t bytes[128];
 		size_t len;
 		int certain; /* it must be in its own worker */
