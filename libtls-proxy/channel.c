@@ -249,7 +249,8 @@ tlsp_channel_recv(int fd, void *buf, size_t size, int *fds, size_t *nfds,
 	}
 	if (count > room || (msg.msg_flags & (MSG_CTRUNC | MSG_TRUNC)) != 0) {
 		tlsp_fds_close(received, count);
-		errno = EPROTO;
+		/* The buffer has room for all that anybody may send. */
+		errno = (msg.msg_flags & MSG_CTRUNC) != 0 ? EMFILE : EPROTO;
 		return -1;
 	}
 	if (count > 0)

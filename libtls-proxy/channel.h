@@ -79,7 +79,8 @@ int tlsp_channel_send_parts(int fd, struct iovec *iov, size_t niov,
 /*
  * Receives once, as recvmsg(2) with flags. *nfds is the room in fds before
  * and the number of descriptors after; the caller owns them. A message that is
- * too long or has too many descriptors is -1 with EPROTO, and nothing leaks.
+ * too long or has too many descriptors is -1 with EPROTO, and where this
+ * process had no room for descriptors -1 with EMFILE. Nothing leaks.
  */
 ssize_t tlsp_channel_recv(int fd, void *buf, size_t size, int *fds,
     size_t *nfds, int flags);

@@ -48,6 +48,28 @@ tlsp_platform_open_program(const char *path)
 	return fd == -1 ? -1 : tlsp_fd_move_high(fd);
 }
 
+/* A write beyond RLIMIT_FSIZE is an error and no signal. */
+static ssize_t
+quiet_write(int fd, const void *buf, size_t len)
+{
+	const struct timespec now = { 0, 0 };
+	sigset_t xfsz, old, pending;
+	int saved;
+	ssize_t n;
+
+	sigemptyset(&xfsz);
+	sigaddset(&xfsz, SIGXFSZ);
+	pthread_sigmask(SIG_BLOCK, &xfsz, &old);
+	sigpending(&pending);
+	n = write(fd, buf, len);
+	saved = errno;
+	if (n == -1 && saved == EFBIG && !sigismember(&pending, SIGXFSZ))
+		(void)sigtimedwait(&xfsz, NULL, &now);
+	pthread_sigmask(SIG_SETMASK, &old, NULL);
+	errno = saved;
+	return n;
+}
+
 int
 tlsp_platform_memory_fd(const void *buf, size_t len)
 {
@@ -59,7 +81,7 @@ tlsp_platform_memory_fd(const void *buf, size_t len)
 	if (fd == -1)
 		return -1;
 	while (len > 0) {
-		n = write(fd, p, len);
+		n = quiet_write(fd, p, len);
 		if (n == -1 && errno == EINTR)
 			continue;
 		if (n == -1)
@@ -108,6 +130,26 @@ close_from(int lowest)
 		close((int)fd);
 }
 
+/*
+ * What the program allows itself is not meant for goproxy, which has other
+ * needs. The hard limits are the administrator's, and stay.
+ */
+static void
+raise_limits(void)
+{
+	static const unsigned int names[] = { RLIMIT_AS, RLIMIT_CPU,
+		RLIMIT_DATA, RLIMIT_FSIZE, RLIMIT_NOFILE, RLIMIT_NPROC };
+	struct rlimit limit;
+	size_t i;
+
+	for (i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+		if (getrlimit(names[i], &limit) == -1)
+			continue;
+		limit.rlim_cur = limit.rlim_max;
+		(void)setrlimit(names[i], &limit);
+	}
+}
+
 static _Noreturn void
 fail(int status)
 {
@@ -132,6 +174,7 @@ run_supervisor(const struct child *child)
 	sigset_t none;
 	int i;
 
+	raise_limits();
 	for (i = 0; i < nfds; i++) {
 		fds[i] = fcntl(fds[i], F_DUPFD, nfds);
 		if (fds[i] == -1)

@@ -8,6 +8,7 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -16,14 +17,16 @@
 #include "platform.h"
 #include "tls_internal.h"
 
+/* When goproxy starts: "early" is when the library is loaded. */
+#define START_VARIABLE "LIBTLS_PROXY_START"
+
 /* Committing thousands of key pairs takes seconds. */
 #define COMMIT_TIMEOUT_MS 30000
 
 struct tlsp_config_channel {
 	struct tlsp_handle handle;
 	enum tlsp_isolation isolation;
-	pthread_mutex_t mutex; /* refcount */
-	int refcount;
+	atomic_int refcount;
 	int asks;
 };
 
@@ -93,23 +96,6 @@ unlock(void)
 	pthread_mutex_unlock(&proxy.mutex);
 }
 
-/*
- * Opens goproxy while the program still can: it may chroot, change its user
- * or give up the file system before it first asks for TLS. A failure is
- * reported when goproxy is needed.
- */
-__attribute__((constructor)) static void
-load(void)
-{
-	int saved = errno;
-
-	(void)program_open(&proxy.supervisor);
-	(void)program_open(&proxy.goproxy);
-	/* A child must not inherit the mutex locked by another thread. */
-	(void)pthread_atfork(lock, unlock, unlock);
-	errno = saved;
-}
-
 static void
 set_start_error(struct tls_error *error, int errnum, const char *what,
     const struct program *program)
@@ -127,11 +113,17 @@ static int
 start(struct tls_error *error)
 {
 	struct program *programs[] = { &proxy.supervisor, &proxy.goproxy };
+	const char *when = secure_getenv(START_VARIABLE);
 	int pair[2] = { -1, -1 };
 	const char *stage;
 	size_t i;
 	int rv = -1;
 
+	if (when != NULL && *when != '\0' && strcmp(when, "early") != 0) {
+		tls_error_set(error, 0, 0,
+		    START_VARIABLE " is '%s', want 'early' or nothing", when);
+		return -1;
+	}
 	for (i = 0; i < 2; i++) {
 		if (program_open(programs[i]) == -1) {
 			set_start_error(error, errno, "open", programs[i]);
@@ -158,6 +150,47 @@ err:
 	tlsp_fd_close(&pair[0]);
 	tlsp_fd_close(&pair[1]);
 	return rv;
+}
+
+/*
+ * Opens goproxy while the program still can: it may chroot, change its user
+ * or give up the file system before it first asks for TLS. For programs that
+ * also forbid exec, or whose limits leave goproxy no room, it can be started
+ * as well. A failure is reported when goproxy is needed.
+ */
+__attribute__((constructor)) static void
+load(void)
+{
+	struct tls_error error = { 0 };
+	const char *when = secure_getenv(START_VARIABLE);
+	int saved = errno;
+
+	(void)program_open(&proxy.supervisor);
+	(void)program_open(&proxy.goproxy);
+	/* A child must not inherit the mutex locked by another thread. */
+	(void)pthread_atfork(lock, unlock, unlock);
+	if (when != NULL && strcmp(when, "early") == 0) {
+		lock();
+		(void)start(&error);
+		unlock();
+		tls_error_clear(&error);
+	}
+	errno = saved;
+}
+
+/*
+ * For dlclose(3). The end of a program must not wait for what one of its
+ * threads holds.
+ */
+__attribute__((destructor)) static void
+unload(void)
+{
+	if (pthread_mutex_trylock(&proxy.mutex) != 0)
+		return;
+	tlsp_handle_close(&proxy.control);
+	tlsp_handle_close(&proxy.supervisor.handle);
+	tlsp_handle_close(&proxy.goproxy.handle);
+	unlock();
 }
 
 /* Whether the other end of the socket is still there. */
@@ -535,7 +568,6 @@ config_channel_new(int fd, enum tlsp_isolation isolation, int asks,
 	tlsp_handle_set(&channel->handle, tlsp_fd_move_high(fd));
 	channel->isolation = isolation;
 	channel->asks = asks;
-	pthread_mutex_init(&channel->mutex, NULL);
 	channel->refcount = 1;
 	return channel;
 }
@@ -646,25 +678,15 @@ tlsp_memory_fd(const void *buf, size_t len)
 void
 tlsp_config_channel_ref(struct tlsp_config_channel *channel)
 {
-	pthread_mutex_lock(&channel->mutex);
-	channel->refcount++;
-	pthread_mutex_unlock(&channel->mutex);
+	atomic_fetch_add(&channel->refcount, 1);
 }
 
 void
 tlsp_config_channel_unref(struct tlsp_config_channel *channel)
 {
-	int refcount;
-
-	if (channel == NULL)
-		return;
-	pthread_mutex_lock(&channel->mutex);
-	refcount = --channel->refcount;
-	pthread_mutex_unlock(&channel->mutex);
-	if (refcount > 0)
+	if (channel == NULL || atomic_fetch_sub(&channel->refcount, 1) > 1)
 		return;
 	tlsp_handle_close(&channel->handle);
-	pthread_mutex_destroy(&channel->mutex);
 	free(channel);
 }
 
