@@ -45,13 +45,19 @@ tls_init(void)
 
 /* Errors. */
 
+/* Threads that accept on one server context may fail at the same time. */
+static void
+error_replace(struct tls_error *error, char *msg, int code, int errnum)
+{
+	free(__atomic_exchange_n(&error->msg, msg, __ATOMIC_ACQ_REL));
+	__atomic_store_n(&error->code, code, __ATOMIC_RELAXED);
+	__atomic_store_n(&error->errno_value, errnum, __ATOMIC_RELAXED);
+}
+
 void
 tls_error_clear(struct tls_error *error)
 {
-	free(error->msg);
-	error->msg = NULL;
-	error->code = 0;
-	error->errno_value = 0;
+	error_replace(error, NULL, 0, 0);
 }
 
 void
@@ -71,22 +77,40 @@ tls_error_set(struct tls_error *error, int code, int errnum, const char *fmt,
 		free(msg);
 		msg = full;
 	}
-	tls_error_clear(error);
-	error->msg = msg;
-	error->code = code;
-	error->errno_value = errnum;
+	error_replace(error, msg, code, errnum);
+}
+
+/* The calling thread's error; what the other one's holds may go any time. */
+static struct tls_error *
+own_error(struct tls *ctx)
+{
+	const pthread_t self = pthread_self();
+
+	return ctx->writer == self && ctx->reader != self ? &ctx->write_error
+							  : &ctx->error;
+}
+
+/* A thread whose own calls went well may ask about what another one's met. */
+static const struct tls_error *
+last_error(struct tls *ctx)
+{
+	const struct tls_error *own = own_error(ctx);
+
+	return own->msg != NULL		      ? own
+	       : ctx->write_error.msg != NULL ? &ctx->write_error
+					      : &ctx->error;
 }
 
 const char *
 tls_error(struct tls *ctx)
 {
-	return ctx == NULL ? NULL : ctx->error.msg;
+	return ctx == NULL ? NULL : last_error(ctx)->msg;
 }
 
 int
 tls_error_code(struct tls *ctx)
 {
-	return ctx == NULL ? TLS_ERROR_UNKNOWN : ctx->error.code;
+	return ctx == NULL ? TLS_ERROR_UNKNOWN : last_error(ctx)->code;
 }
 
 /* Life of a context. */
@@ -95,13 +119,10 @@ struct tls *
 tls_new(uint32_t flags)
 {
 	static const struct tlsp_handle none = TLSP_HANDLE_NONE;
-	struct tls_config *config;
 	struct tls *ctx;
 
-	if ((config = tls_config_default()) == NULL ||
-	    (ctx = calloc(1, sizeof(*ctx))) == NULL)
+	if ((ctx = calloc(1, sizeof(*ctx))) == NULL)
 		return NULL;
-	ctx->config = tls_config_ref(config);
 	ctx->flags = flags;
 	ctx->fd_in = ctx->fd_out = ctx->rest = none;
 	return ctx;
@@ -125,7 +146,8 @@ tls_configure(struct tls *ctx, struct tls_config *config)
 	struct tlsp_config_channel *channel = NULL;
 	int rv = 0;
 
-	if (config == NULL && (config = tls_config_default()) == NULL) {
+	config = config == NULL ? tls_config_new() : tls_config_ref(config);
+	if (config == NULL) {
 		tls_set_errorx(ctx, TLS_ERROR_OUT_OF_MEMORY, "out of memory");
 		return -1;
 	}
@@ -134,12 +156,13 @@ tls_configure(struct tls *ctx, struct tls_config *config)
 		    tls_config_commit(config, TLSP_ROLE_SERVER, &ctx->error);
 		if (channel == NULL) {
 			/* A live server goes on with what it had. */
-			if (ctx->channel != NULL)
+			if (ctx->channel != NULL) {
+				tls_config_free(config);
 				return -1;
+			}
 			rv = -1;
 		}
 	}
-	tls_config_ref(config);
 	forget_config(ctx);
 	ctx->config = config;
 	ctx->channel = channel;
@@ -188,7 +211,9 @@ tls_reset(struct tls *ctx)
 	forget_config(ctx);
 	free(ctx->servername);
 	ctx->servername = NULL;
+	ctx->reader = ctx->writer = 0;
 	tls_error_clear(&ctx->error);
+	tls_error_clear(&ctx->write_error);
 }
 
 void
@@ -419,9 +444,10 @@ ask_ending(struct tls *ctx, int fd, struct tls_error *error)
 }
 
 int
-tls_set_failure(struct tls *ctx, const char *operation, const char *failure)
+tls_set_failure(struct tls_error *error, const char *operation,
+    const char *failure)
 {
-	tls_set_errorx(ctx, TLS_ERROR_UNKNOWN, "%s failed: %s", operation,
+	tls_error_set(error, TLS_ERROR_UNKNOWN, 0, "%s failed: %s", operation,
 	    failure == NULL ? "out of memory" : failure);
 	return -1;
 }
@@ -444,7 +470,7 @@ read_ended(struct tls *ctx, int fd)
 	case TLSP_ENDING_UNKNOWN:
 		ctx->state |= TLS_READ_FAILED;
 		ctx->failure = error.msg; /* which is ours now */
-		return tls_set_failure(ctx, "read", ctx->failure);
+		return tls_set_failure(&ctx->error, "read", ctx->failure);
 	}
 	tls_error_clear(&error);
 	return 0;
@@ -463,9 +489,9 @@ send_failed(struct tls *ctx, const char *operation, int fd)
 	if (saved == EPIPE || saved == ECONNRESET)
 		(void)ask_ending(ctx, fd, &error);
 	if (error.msg != NULL)
-		tls_set_failure(ctx, operation, error.msg);
+		tls_set_failure(own_error(ctx), operation, error.msg);
 	else
-		tls_error_set(&ctx->error, TLS_ERROR_UNKNOWN, saved,
+		tls_error_set(own_error(ctx), TLS_ERROR_UNKNOWN, saved,
 		    "%s failed", operation);
 	tls_error_clear(&error);
 	return -1;
@@ -689,15 +715,19 @@ handshake(struct tls *ctx)
 }
 
 /*
- * Begins one of the calls that read and write. Fails where it is made by a
- * callback of the same connection.
+ * Begins a call of the thread whose is tls_error(). Fails where it is made by
+ * a callback of the same connection.
  */
 static int
-enter(struct tls *ctx)
+enter(struct tls *ctx, _Atomic pthread_t *thread)
 {
+	*thread = pthread_self();
 	/* A failed handshake's error is the one that every later call gives. */
-	if ((ctx->state & TLS_HANDSHAKE_FAILED) == 0)
-		tls_error_clear(&ctx->error);
+	if ((ctx->state & TLS_HANDSHAKE_FAILED) == 0) {
+		tls_error_clear(own_error(ctx));
+		if (ctx->reader == ctx->writer)
+			tls_error_clear(&ctx->write_error);
+	}
 	return tls_engine_refuse(ctx);
 }
 
@@ -716,7 +746,7 @@ tls_handshake(struct tls *ctx)
 {
 	int rv;
 
-	if ((rv = enter(ctx)) == 0)
+	if ((rv = enter(ctx, &ctx->reader)) == 0)
 		rv = handshake(ctx);
 	return (int)leave(ctx, rv);
 }
@@ -735,7 +765,7 @@ read_data(struct tls *ctx, void *buf, size_t buflen)
 	if (ctx->engine != NULL)
 		return tls_engine_read(ctx, buf, buflen);
 	if ((ctx->state & TLS_READ_FAILED) != 0)
-		return tls_set_failure(ctx, "read", ctx->failure);
+		return tls_set_failure(&ctx->error, "read", ctx->failure);
 	if ((ctx->state & TLS_EOF) != 0 || buflen == 0)
 		return 0;
 	if ((ctx->state & (TLS_CLOSING | TLS_CLOSED)) != 0) {
@@ -770,7 +800,7 @@ tls_read(struct tls *ctx, void *buf, size_t buflen)
 {
 	ssize_t rv;
 
-	rv = enter(ctx);
+	rv = enter(ctx, &ctx->reader);
 	if (rv == 0 && (ctx->state & TLS_HANDSHAKE_COMPLETE) == 0)
 		rv = handshake(ctx);
 	if (rv == 0)
@@ -785,12 +815,12 @@ write_data(struct tls *ctx, const void *buf, size_t buflen)
 	ssize_t n;
 
 	if (buflen > INT_MAX) {
-		tls_set_errorx(ctx, TLS_ERROR_INVALID_ARGUMENT,
+		tls_error_set(own_error(ctx), TLS_ERROR_INVALID_ARGUMENT, 0,
 		    "buflen too long");
 		return -1;
 	}
 	if ((ctx->state & (TLS_CLOSING | TLS_CLOSED)) != 0) {
-		tls_set_errorx(ctx, TLS_ERROR_UNKNOWN,
+		tls_error_set(own_error(ctx), TLS_ERROR_UNKNOWN, 0,
 		    "write failed: error:1404C0CF:SSL routines:ST_OK:"
 		    "protocol is shutdown");
 		return -1;
@@ -816,10 +846,12 @@ write_data(struct tls *ctx, const void *buf, size_t buflen)
 ssize_t
 tls_write(struct tls *ctx, const void *buf, size_t buflen)
 {
+	const int established = (ctx->state & TLS_HANDSHAKE_COMPLETE) != 0;
 	ssize_t rv;
 
-	rv = enter(ctx);
-	if (rv == 0 && (ctx->state & TLS_HANDSHAKE_COMPLETE) == 0)
+	/* A handshake is the business of one thread. */
+	rv = enter(ctx, established ? &ctx->writer : &ctx->reader);
+	if (rv == 0 && !established)
 		rv = handshake(ctx);
 	if (rv == 0)
 		rv = write_data(ctx, buf, buflen);
@@ -866,13 +898,18 @@ close_begin(struct tls *ctx)
 		tls_set_error(ctx, TLS_ERROR_UNKNOWN, "shutdown failed");
 		return -1;
 	}
-	if (tlsp_channel_pair(SOCK_SEQPACKET, pair) == -1 ||
-	    (rest = fcntl(ctx->fd_in.fd, F_DUPFD_CLOEXEC, 3)) == -1) {
+	if (tlsp_channel_pair(SOCK_SEQPACKET, pair) == -1) {
 		tls_set_error(ctx, TLS_ERROR_UNKNOWN, "shutdown failed");
 		goto err;
 	}
 	if ((rv = send_close_mark(ctx, number, pair[1])) != 0)
 		goto err;
+	/*
+	 * Its number is the next one's: a program at its limit needs no more
+	 * descriptors to close a connection than it took to open it.
+	 */
+	tlsp_fd_close(&pair[1]);
+	rest = fcntl(ctx->fd_in.fd, F_DUPFD_CLOEXEC, 3);
 
 	/* The application waits on the number that it reads from. */
 	if (tlsp_handle_fd(&ctx->fd_in) == -1)
@@ -1027,7 +1064,7 @@ tls_close(struct tls *ctx)
 {
 	int rv;
 
-	if ((rv = enter(ctx)) == 0)
+	if ((rv = enter(ctx, &ctx->reader)) == 0)
 		rv = close_connection(ctx);
 	return (int)leave(ctx, rv);
 }

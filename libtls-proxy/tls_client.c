@@ -90,7 +90,7 @@ prepare(struct tls *ctx, const char *servername)
 
 	if (tls_engine_refuse(ctx) == -1)
 		return -1;
-	/* After tls_reset() there is none. */
+	/* After tls_client() and tls_reset() there is none. */
 	if (ctx->config == NULL && tls_configure(ctx, NULL) == -1)
 		return -1;
 	if (set_servername(ctx, servername) == -1)

@@ -25,9 +25,6 @@ static const char *const ca_cert_files[] = {
 #define SESSION_LIFETIME_MIN 4
 #define SESSION_LIFETIME_MAX (24 * 60 * 60)
 
-static struct tls_config *default_config;
-static pthread_mutex_t default_mutex = PTHREAD_MUTEX_INITIALIZER;
-
 const char *
 tls_default_ca_cert_file(void)
 {
@@ -71,24 +68,9 @@ tls_config_new(void)
 }
 
 struct tls_config *
-tls_config_default(void)
-{
-	struct tls_config *config;
-
-	pthread_mutex_lock(&default_mutex);
-	if (default_config == NULL)
-		default_config = tls_config_new();
-	config = default_config;
-	pthread_mutex_unlock(&default_mutex);
-	return config;
-}
-
-struct tls_config *
 tls_config_ref(struct tls_config *config)
 {
-	pthread_mutex_lock(&config->mutex);
-	config->refcount++;
-	pthread_mutex_unlock(&config->mutex);
+	atomic_fetch_add(&config->refcount, 1);
 	return config;
 }
 
@@ -96,14 +78,8 @@ void
 tls_config_free(struct tls_config *config)
 {
 	struct tls_keypair *keypair, *next;
-	int refcount;
 
-	if (config == NULL)
-		return;
-	pthread_mutex_lock(&config->mutex);
-	refcount = --config->refcount;
-	pthread_mutex_unlock(&config->mutex);
-	if (refcount > 0)
+	if (config == NULL || atomic_fetch_sub(&config->refcount, 1) > 1)
 		return;
 
 	for (keypair = config->keypair; keypair != NULL; keypair = next) {

@@ -710,7 +710,7 @@ set_write_failure(struct tls *ctx, const char *operation)
 		    is_want(rv = answer(ctx)))
 			return rv;
 	}
-	return tls_set_failure(ctx, operation,
+	return tls_set_failure(&ctx->error, operation,
 	    e->dead != NULL ? e->dead : e->write_failure);
 }
 
@@ -749,7 +749,7 @@ tls_engine_handshake(struct tls *ctx)
 		failed.errnum = (uint32_t)e->write_errnum;
 		(void)ask(e, TLSP_OUTPUT_FAILED, &failed, NULL, 0);
 	}
-	return tls_set_failure(ctx, "handshake", e->dead);
+	return tls_set_failure(&ctx->error, "handshake", e->dead);
 }
 
 ssize_t
@@ -769,11 +769,12 @@ tls_engine_read(struct tls *ctx, void *buf, size_t len)
 			return (ssize_t)len;
 		}
 		if ((ctx->state & TLS_READ_FAILED) != 0)
-			return tls_set_failure(ctx, "read", ctx->failure);
+			return tls_set_failure(&ctx->error, "read",
+			    ctx->failure);
 		if ((ctx->state & TLS_EOF) != 0)
 			return 0;
 		if (e->dead != NULL)
-			return tls_set_failure(ctx, "read", e->dead);
+			return tls_set_failure(&ctx->error, "read", e->dead);
 		if (is_want(rv = answer(ctx)))
 			return rv;
 		if (rv == -1)
@@ -802,13 +803,13 @@ tls_engine_write(struct tls *ctx, const void *buf, size_t len)
 	int rv;
 
 	if (len < e->owed)
-		return tls_set_failure(ctx, "write",
+		return tls_set_failure(&ctx->error, "write",
 		    "error:1404C07F:SSL routines:ST_OK:bad write retry");
 	for (;;) {
 		if (e->dead == NULL && is_want(rv = answer(ctx)))
 			return rv;
 		if (e->dead != NULL || (ctx->state & TLS_READ_FAILED) != 0)
-			return tls_set_failure(ctx, "write",
+			return tls_set_failure(&ctx->error, "write",
 			    e->dead != NULL ? e->dead : ctx->failure);
 		if (is_want(rv = flush(ctx)))
 			return rv;
@@ -850,9 +851,9 @@ tls_engine_close(struct tls *ctx)
 			ctx->state |= TLS_CLOSING;
 	}
 	if (e->dead != NULL)
-		rv = tls_set_failure(ctx, "shutdown", e->dead);
+		rv = tls_set_failure(&ctx->error, "shutdown", e->dead);
 	else if ((ctx->state & TLS_READ_FAILED) != 0)
-		rv = tls_set_failure(ctx, "shutdown", ctx->failure);
+		rv = tls_set_failure(&ctx->error, "shutdown", ctx->failure);
 	else if (e->write_failed)
 		rv = set_write_failure(ctx, "shutdown");
 	else

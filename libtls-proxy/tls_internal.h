@@ -10,6 +10,7 @@
 
 #include <pthread.h>
 #include <stdarg.h>
+#include <stdatomic.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <time.h>
@@ -71,8 +72,8 @@ struct tls_ticket_key {
 
 struct tls_config {
 	struct tls_error error;
-	pthread_mutex_t mutex; /* refcount, draft and channel */
-	int refcount;
+	pthread_mutex_t mutex; /* draft, channel and servers */
+	atomic_int refcount;
 
 	struct tls_keypair *keypair; /* the first is always there */
 	struct tlsp_handle draft;    /* holds the keys in the keeper */
@@ -170,7 +171,15 @@ struct tls {
 	void *reserved;
 	struct tls_error error;
 	uint32_t flags;
-	uint32_t state;
+	_Atomic uint32_t state;
+
+	/*
+	 * Where one thread reads and another one writes, the second has its
+	 * errors here. 0 is no thread.
+	 */
+	struct tls_error write_error;
+	_Atomic pthread_t reader; /* called something other than tls_write */
+	_Atomic pthread_t writer;
 
 	struct tlsp_config_channel *channel; /* a server's, a connection's */
 	struct tls *next_server;	     /* on its configuration\'s list */
@@ -204,7 +213,7 @@ struct tls {
 	struct tls_requests *requests;
 	uint64_t request_context; /* this connection there, 0 for none */
 
-	unsigned int idle_calls; /* in a row that found nothing new */
+	atomic_uint idle_calls; /* in a row that found nothing new */
 };
 
 #if UINTPTR_MAX > UINT32_MAX
@@ -222,7 +231,6 @@ void tls_error_clear(struct tls_error *error);
 #define tls_set_error(obj, code, ...)                                          \
 	tls_error_set(&(obj)->error, (code), errno, __VA_ARGS__)
 
-struct tls_config *tls_config_default(void);
 struct tls_config *tls_config_ref(struct tls_config *config);
 /* The sum of enum tlsp_verify that a connection starts with. */
 uint8_t tls_config_verify_flags(const struct tls_config *config);
@@ -333,7 +341,7 @@ int tls_session_fd(struct tls *ctx, int *session_fd);
  */
 int tls_frame(struct tls *ctx, const uint8_t *message, size_t len);
 /* Sets the error "operation failed: failure" and returns -1. */
-int tls_set_failure(struct tls *ctx, const char *operation,
+int tls_set_failure(struct tls_error *error, const char *operation,
     const char *failure);
 
 /*

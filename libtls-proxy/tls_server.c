@@ -31,7 +31,6 @@ conn_new(struct tls *ctx)
 		tls_set_errorx(ctx, TLS_ERROR_OUT_OF_MEMORY, "out of memory");
 		return NULL;
 	}
-	tls_config_free(conn->config);
 	conn->config = tls_config_ref(ctx->config);
 	tlsp_config_channel_ref(ctx->channel);
 	conn->channel = ctx->channel;
