@@ -164,6 +164,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	if (config_channel == NULL)
 		open_config();
 	expect((ctx = tls_new(TLS_SERVER_CONN)) != NULL, "no memory");
+	expect((ctx->config = tls_config_new()) != NULL, "no memory");
 	tlsp_config_channel_ref(config_channel);
 	ctx->channel = config_channel;
 	expect(tls_engine_start(ctx, read_cb, write_cb, &s) == 0, "start");

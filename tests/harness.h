@@ -102,6 +102,8 @@ int h_main(int argc, char **argv, const struct CMUnitTest *tests, size_t ntests,
 
 /* Whether this runs under valgrind. Its peers do not. */
 int h_valgrind(void);
+/* Whether it was built with a sanitizer. */
+int h_sanitizer(void);
 
 /* Time. TEST_SLOW=N in the environment allows N times as much of it. */
 int64_t h_now(void);	   /* milliseconds */
@@ -187,6 +189,8 @@ void h_stream_check(struct h_stream *s, const void *buf, size_t len);
 /* Other processes. All that isn't waited for is killed at the end. */
 pid_t h_start(int *keep, size_t nkeep, const char *peer, ...)
     __attribute__((__sentinel__)); /* keep[i] becomes descriptor 10 + i */
+/* A child whose failed checks end it; it is no subreaper. */
+pid_t h_fork(void);
 pid_t h_exec(int *keep, size_t nkeep, char *const *argv, char *const *envp);
 int h_wait_exit(pid_t pid); /* the status; 128 + signal */
 void h_kill(pid_t pid);	    /* and wait */

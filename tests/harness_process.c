@@ -74,6 +74,21 @@ forget(pid_t pid)
 }
 
 pid_t
+h_fork(void)
+{
+	pid_t pid;
+
+	CHECK(nstarted < sizeof(started) / sizeof(started[0]));
+	if ((pid = fork()) == -1)
+		FAIL("fork: %s", strerror(errno));
+	if (pid != 0)
+		started[nstarted++] = pid;
+	else
+		prctl(PR_SET_PDEATHSIG, SIGKILL);
+	return pid;
+}
+
+pid_t
 h_exec(int *keep, size_t nkeep, char *const *argv, char *const *envp)
 {
 	int high[8];
@@ -81,14 +96,8 @@ h_exec(int *keep, size_t nkeep, char *const *argv, char *const *envp)
 	pid_t pid;
 
 	CHECK(nkeep <= sizeof(high) / sizeof(high[0]));
-	CHECK(nstarted < sizeof(started) / sizeof(started[0]));
-	if ((pid = fork()) == -1)
-		FAIL("fork: %s", strerror(errno));
-	if (pid != 0) {
-		started[nstarted++] = pid;
+	if ((pid = h_fork()) != 0)
 		return pid;
-	}
-	prctl(PR_SET_PDEATHSIG, SIGKILL);
 	/* Not in the way of each other, then to their places. */
 	for (i = 0; i < nkeep; i++)
 		high[i] = fcntl(keep[i], F_DUPFD_CLOEXEC, 100);

@@ -1,21 +1,17 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * The library is a guest in its program: no child, no signal and no process
- * of it is to be seen, in whatever the program does with fork(2), and the
- * helper's death is an error of the connections that it had and no more.
+ * The life of the helper and of what it serves: it ends with the program, its
+ * death is an error of the connections that it had and no more, and contexts
+ * and configurations may go in any order. What programs do with themselves is
+ * in guest/.
  */
 
-#include <sys/prctl.h>
 #include <sys/socket.h>
-#include <sys/wait.h>
 
-#include <dirent.h>
 #include <errno.h>
-#include <fcntl.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <poll.h>
-#include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -23,56 +19,6 @@
 #include <unistd.h>
 
 #include "harness.h"
-
-/*
- * A client end that another process can use without a configuration from us:
- * connects to the port and echoes one byte, COUNT times.
- */
-static int
-client_peer(int argc, char **argv)
-{
-	struct tls_config *config;
-	struct tls *client;
-	int fd, n;
-	char c;
-
-	CHECK_INT(argc, 3);
-	config = h_client_config();
-	client = h_client(config);
-	for (n = atoi(argv[2]); n > 0; n--) {
-		fd = h_connect(argv[1]);
-		CHECK_TLS(client, tls_connect_socket(client, fd, "localhost"));
-		CHECK_TLS(client, h_handshake(client, fd));
-		h_write(client, fd, "q", 1);
-		h_read(client, fd, &c, 1);
-		CHECK_INT(c, 'a');
-		CHECK_TLS(client, h_close(client, fd));
-		tls_reset(client);
-		CHECK_TLS(client, tls_configure(client, config));
-		close(fd);
-	}
-	tls_free(client);
-	tls_config_free(config);
-	return 0;
-}
-
-/* The other end of a connection of client_peer. */
-static void
-serve_one(struct tls *base, int fd)
-{
-	struct tls *conn;
-	char c;
-
-	CHECK_TLS(base, tls_accept_socket(base, &conn, fd));
-	CHECK_TLS(conn, h_handshake(conn, fd));
-	h_read(conn, fd, &c, 1);
-	CHECK_INT(c, 'q');
-	h_write(conn, fd, "a", 1);
-	CHECK_INT(h_read_some(conn, fd, &c, 1), 0);
-	CHECK_TLS(conn, h_close(conn, fd));
-	tls_free(conn);
-	close(fd);
-}
 
 /*
  * Programs that end in one way or another, with a connection open or not:
@@ -169,128 +115,6 @@ nothing_piles_up(void **state)
 	peer = h_start(NULL, 0, "idle", (char *)NULL);
 	CHECK_INT(h_wait_exit(peer), 0);
 	h_wait_no_helpers(h_ms(5000));
-}
-
-static volatile sig_atomic_t sigchld;
-
-static void
-on_sigchld(int sig)
-{
-	(void)sig;
-	sigchld++;
-}
-
-/*
- * What a program sees that looks: "guest HOW". Here the harness is no
- * subreaper, so that the children are those of an ordinary program.
- */
-static int
-guest_peer(int argc, char **argv)
-{
-	struct sigaction sa, before[NSIG], after;
-	struct h_pair p;
-	int how, i, status;
-	pid_t pid;
-
-	(void)argc;
-	prctl(PR_SET_CHILD_SUBREAPER, 0);
-	memset(&sa, 0, sizeof(sa));
-	sigemptyset(&sa.sa_mask);
-	if (strcmp(argv[1], "ignored") == 0) {
-		signal(SIGCHLD, SIG_IGN);
-		how = 1;
-	} else {
-		sa.sa_handler = on_sigchld;
-		CHECK_INT(sigaction(SIGCHLD, &sa, NULL), 0);
-		how = 0;
-	}
-	for (i = 1; i < NSIG; i++)
-		sigaction(i, NULL, &before[i]);
-
-	h_pair_open(&p);
-	h_pair_echo(&p);
-	CHECK_INT(waitpid(-1, &status, WNOHANG), -1);
-	CHECK_INT(errno, ECHILD);
-	CHECK_INT(wait(&status), -1);
-	CHECK_INT(errno, ECHILD);
-	CHECK_INT(waitpid(-1, &status, WNOHANG | __WALL), -1);
-	CHECK_INT(errno, ECHILD);
-	CHECK_INT(sigchld, 0);
-
-	/* A child of the program is the program's. */
-	if ((pid = fork()) == 0)
-		_exit(7);
-	if (how == 0) {
-		CHECK_INT(waitpid(pid, &status, 0), pid);
-		CHECK_INT(WEXITSTATUS(status), 7);
-	}
-	h_pair_echo(&p);
-	h_pair_free(&p);
-	for (i = 1; i < NSIG; i++) {
-		if (i == SIGKILL || i == SIGSTOP ||
-		    sigaction(i, NULL, &after) == -1)
-			continue;
-		CHECK(before[i].sa_handler == after.sa_handler);
-	}
-	return 0;
-}
-
-static void
-no_child_to_be_seen(void **state)
-{
-	static const char *const how[] = { "handler", "ignored" };
-	pid_t peer;
-	size_t i;
-
-	(void)state;
-	for (i = 0; i < sizeof(how) / sizeof(how[0]); i++) {
-		h_case = how[i];
-		peer = h_start(NULL, 0, "guest", how[i], (char *)NULL);
-		CHECK_INT(h_wait_exit(peer), 0);
-	}
-	h_case = NULL;
-}
-
-/* What is not close-on-exec would be inherited, or was. */
-static void
-check_close_on_exec(void)
-{
-	struct dirent *e;
-	DIR *dir;
-	int fd;
-
-	CHECK((dir = opendir("/proc/self/fd")) != NULL);
-	while ((e = readdir(dir)) != NULL) {
-		fd = atoi(e->d_name);
-		if (fd > 2 && !(fcntl(fd, F_GETFD) & FD_CLOEXEC)) {
-			h_print_fds();
-			FAIL("descriptor %d is not close-on-exec", fd);
-		}
-	}
-	closedir(dir);
-}
-
-static int
-closed_peer(int argc, char **argv)
-{
-	(void)argc;
-	(void)argv;
-	check_close_on_exec();
-	return 0;
-}
-
-static void
-close_on_exec(void **state)
-{
-	struct h_pair p;
-	pid_t peer;
-
-	(void)state;
-	h_pair_open(&p);
-	check_close_on_exec();
-	peer = h_start(NULL, 0, "closed", (char *)NULL);
-	CHECK_INT(h_wait_exit(peer), 0);
-	h_pair_free(&p);
 }
 
 /* Configurations, and the server's context, may go before what uses them. */
@@ -392,249 +216,6 @@ configured_again(void **state)
 	h_pair_echo(&p);
 	h_pair_free(&q);
 	h_pair_free(&p);
-}
-
-#define CHILDREN  8
-#define PER_CHILD 5
-
-/* Configure once, fork, and accept in each child. */
-static int
-prefork_peer(int argc, char **argv)
-{
-	struct tls_config *config;
-	pid_t children[CHILDREN];
-	struct tls *base;
-	int i, n, status;
-
-	(void)argc;
-	(void)argv;
-	prctl(PR_SET_CHILD_SUBREAPER, 0);
-	config = h_server_config("ecdsa");
-	base = h_server(config);
-	tls_config_free(config);
-	for (i = 0; i < CHILDREN; i++) {
-		CHECK((children[i] = fork()) != -1);
-		if (children[i] != 0)
-			continue;
-		for (n = 0; n < PER_CHILD; n++)
-			serve_one(base, h_accept(H_KEPT));
-		tls_free(base);
-		_exit(0);
-	}
-	for (i = 0; i < CHILDREN; i++) {
-		CHECK_INT(waitpid(children[i], &status, 0), children[i]);
-		CHECK_INT(status, 0);
-	}
-	/* And the parent still can. */
-	serve_one(base, h_accept(H_KEPT));
-	tls_free(base);
-	return 0;
-}
-
-static void
-prefork(void **state)
-{
-	char port[8];
-	pid_t server, clients[2];
-	int fd;
-
-	(void)state;
-	fd = h_listen(port, sizeof(port));
-	server = h_start(&fd, 1, "prefork", (char *)NULL);
-	close(fd);
-	clients[0] = h_start(NULL, 0, "client", port, "20", (char *)NULL);
-	clients[1] = h_start(NULL, 0, "client", port, "21", (char *)NULL);
-	CHECK_INT(h_wait_exit(clients[0]), 0);
-	CHECK_INT(h_wait_exit(clients[1]), 0);
-	CHECK_INT(h_wait_exit(server), 0);
-	h_wait_no_helpers(h_ms(5000));
-}
-
-/* A second fork after the handshake: one process reads, the other writes. */
-static void
-fork_after_handshake(void **state)
-{
-	struct h_pair p;
-	int status;
-	pid_t pid;
-	char c;
-
-	(void)state;
-	h_pair_open(&p);
-	if ((pid = fork()) == 0) {
-		h_read(p.server, p.sfd, &c, 1);
-		_exit(c == 'q' ? 0 : 1);
-	}
-	CHECK(pid != -1);
-	h_write(p.server, p.sfd, "a", 1);
-	h_read(p.client, p.cfd, &c, 1);
-	CHECK_INT(c, 'a');
-	h_write(p.client, p.cfd, "q", 1);
-	CHECK_INT(waitpid(pid, &status, 0), pid);
-	CHECK_INT(status, 0);
-	h_pair_free(&p);
-}
-
-/* "closer": a daemon that closes all it did not open, before it starts. */
-static int
-closer_peer(int argc, char **argv)
-{
-	struct h_pair p, q;
-	int fd, i;
-
-	(void)argc;
-	(void)argv;
-	h_pair_open(&p);
-	h_pair_free(&p);
-	/* All descriptors go, and others take their numbers. */
-	for (fd = 3; fd < 1024; fd++)
-		close(fd);
-	for (i = 0; i < 300; i++)
-		CHECK(open("/dev/null", O_RDWR | O_CLOEXEC) != -1);
-	h_pair_open(&q);
-	h_pair_echo(&q);
-	h_pair_free(&q);
-	/* What took their place was left alone. */
-	for (fd = 3; fd < 303; fd++)
-		CHECK_INT(fcntl(fd, F_GETFL) & O_ACCMODE, O_RDWR);
-	return 0;
-}
-
-static void
-closefrom_and_again(void **state)
-{
-	pid_t peer;
-
-	(void)state;
-	peer = h_start(NULL, 0, "closer", (char *)NULL);
-	CHECK_INT(h_wait_exit(peer), 0);
-	h_wait_no_helpers(h_ms(5000));
-}
-
-/*
- * "chrooted": what daemons do between loading the library and their first
- * configuration. Only root can.
- */
-static int
-chrooted_peer(int argc, char **argv)
-{
-	uint8_t *ca, *cert, *key;
-	size_t ca_len, cert_len, key_len;
-	struct tls_config *cconfig, *sconfig;
-	struct h_pair p;
-
-	CHECK_INT(argc, 2);
-	ca = h_load(h_cert("root.pem"), &ca_len);
-	cert = h_load(h_cert("ecdsa-chain.pem"), &cert_len);
-	key = h_load(h_cert("ecdsa.key"), &key_len);
-	CHECK_INT(tls_init(), 0);
-	CHECK_INT(chroot(argv[1]), 0);
-	CHECK_INT(chdir("/"), 0);
-	CHECK_INT(setresgid(65534, 65534, 65534), 0);
-	CHECK_INT(setresuid(65534, 65534, 65534), 0);
-	CHECK((cconfig = tls_config_new()) != NULL);
-	CHECK((sconfig = tls_config_new()) != NULL);
-	CHECK_CONFIG(cconfig, tls_config_set_ca_mem(cconfig, ca, ca_len));
-	CHECK_CONFIG(sconfig,
-	    tls_config_set_keypair_mem(sconfig, cert, cert_len, key, key_len));
-	h_pair_start(&p, cconfig, sconfig, "localhost");
-	tls_config_free(cconfig);
-	tls_config_free(sconfig);
-	h_pair_handshake(&p);
-	CHECK_TLS(p.client, p.crv);
-	CHECK_TLS(p.server, p.srv);
-	h_pair_echo(&p);
-	h_pair_free(&p);
-	free(ca);
-	free(cert);
-	free(key);
-	/* Where the leak checker cannot see /proc. */
-	_exit(0);
-}
-
-static void
-chroot_and_setuid(void **state)
-{
-	char dir[] = "/tmp/test_lifecycle.XXXXXX";
-	pid_t peer;
-	int status;
-
-	(void)state;
-	if (geteuid() != 0)
-		skip();
-	CHECK(mkdtemp(dir) != NULL);
-	peer = h_start(NULL, 0, "chrooted", dir, (char *)NULL);
-	status = h_wait_exit(peer);
-	CHECK_INT(rmdir(dir), 0);
-	CHECK_INT(status, 0);
-	h_wait_no_helpers(h_ms(5000));
-}
-
-/* One thread per connection, on one server context. */
-#define THREADS 4
-
-static void *
-thread(void *arg)
-{
-	struct h_pair *p = arg;
-	int n;
-
-	for (n = 0; n < 50; n++)
-		h_pair_echo(p);
-	return p;
-}
-
-static int
-threads_peer(int argc, char **argv)
-{
-	struct tls_config *cconfig, *sconfig;
-	struct h_pair pairs[THREADS];
-	pthread_t ids[THREADS];
-	struct tls *base;
-	void *result;
-	int i, a, b;
-
-	(void)argc;
-	(void)argv;
-	cconfig = h_client_config();
-	sconfig = h_server_config("ecdsa");
-	base = h_server(sconfig);
-	for (i = 0; i < THREADS; i++) {
-		memset(&pairs[i], 0, sizeof(pairs[i]));
-		h_tcp_pair(&a, &b);
-		h_nonblock(a, 1);
-		h_nonblock(b, 1);
-		pairs[i].cfd = a;
-		pairs[i].sfd = b;
-		pairs[i].client = h_client(cconfig);
-		CHECK_TLS(pairs[i].client,
-		    tls_connect_socket(pairs[i].client, a, "localhost"));
-		CHECK_TLS(base, tls_accept_socket(base, &pairs[i].server, b));
-		h_pair_handshake(&pairs[i]);
-		CHECK_TLS(pairs[i].client, pairs[i].crv);
-	}
-	for (i = 0; i < THREADS; i++)
-		CHECK_INT(pthread_create(&ids[i], NULL, thread, &pairs[i]), 0);
-	for (i = 0; i < THREADS; i++) {
-		CHECK_INT(pthread_join(ids[i], &result), 0);
-		CHECK(result == &pairs[i]);
-		h_pair_free(&pairs[i]);
-	}
-	tls_free(base);
-	tls_config_free(cconfig);
-	tls_config_free(sconfig);
-	return 0;
-}
-
-static void
-threads(void **state)
-{
-	pid_t peer;
-
-	(void)state;
-	/* In another process: valgrind takes the cached stacks for leaks. */
-	peer = h_start(NULL, 0, "threads", (char *)NULL);
-	CHECK_INT(h_wait_exit(peer), 0);
 }
 
 /*
@@ -939,16 +520,9 @@ supervisor_killed(void **state)
 static const struct CMUnitTest tests[] = {
 	cmocka_unit_test(no_process_is_left), /* while we have none */
 	cmocka_unit_test(nothing_piles_up),
-	cmocka_unit_test(no_child_to_be_seen),
-	cmocka_unit_test(closefrom_and_again),
-	cmocka_unit_test(prefork),
-	cmocka_unit_test(chroot_and_setuid),
-	cmocka_unit_test(close_on_exec),
 	cmocka_unit_test(freed_early),
 	cmocka_unit_test(keys_cleared),
 	cmocka_unit_test(configured_again),
-	cmocka_unit_test(fork_after_handshake),
-	cmocka_unit_test(threads),
 	cmocka_unit_test(worker_killed_client),
 	cmocka_unit_test(worker_killed_with_keys),
 	cmocka_unit_test(keeper_killed),
@@ -956,15 +530,8 @@ static const struct CMUnitTest tests[] = {
 };
 
 static const struct h_peer peers[] = {
-	{ "client", client_peer },
 	{ "ender", ender_peer },
 	{ "idle", idle_peer },
-	{ "guest", guest_peer },
-	{ "closed", closed_peer },
-	{ "prefork", prefork_peer },
-	{ "closer", closer_peer },
-	{ "chrooted", chrooted_peer },
-	{ "threads", threads_peer },
 	{ "many", many_peer },
 };
 

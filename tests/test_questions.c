@@ -30,6 +30,7 @@ start(void **state)
 {
 	(void)state;
 	CHECK((ctx = tls_server()) != NULL);
+	CHECK((ctx->config = tls_config_new()) != NULL);
 	CHECK((worker = tls_requests_enter(ctx)) != -1);
 	return 0;
 }
