@@ -430,17 +430,21 @@ would_block(int errnum)
 }
 
 /*
- * Asks the worker how the connection ended, after fd gave an end of file or an
- * error. *error says why a direction failed, if one did.
+ * Asks the worker how the connection ended. *error says why a direction
+ * failed, if one did.
  */
 static enum tlsp_ending
-ask_ending(struct tls *ctx, int fd, struct tls_error *error)
+ask_ending(struct tls *ctx, int gone, struct tls_error *error)
 {
-	int gone;
-
-	gone = (tlsp_wait(fd, 0, tlsp_deadline_in(0)) & POLLHUP) != 0;
 	return tlsp_connection_status(ctx->channel, ctx->connection,
 	    gone ? STATUS_LIMIT_GONE_MS : STATUS_LIMIT_MS, error);
+}
+
+/* Whether both directions of a data channel are over, or its other end is. */
+static int
+is_over(int fd)
+{
+	return (tlsp_wait(fd, 0, tlsp_deadline_in(0)) & POLLHUP) != 0;
 }
 
 int
@@ -458,7 +462,16 @@ read_ended(struct tls *ctx, int fd)
 {
 	struct tls_error error = { 0 };
 
-	switch (ask_ending(ctx, fd, &error)) {
+	/*
+	 * While the other direction is open this is the peer's own end, and
+	 * whether with close_notify is what tls_close() will tell: a worker
+	 * that computes for others is slow to answer.
+	 */
+	if (!is_over(fd)) {
+		ctx->state |= TLS_EOF;
+		return 0;
+	}
+	switch (ask_ending(ctx, 1, &error)) {
 	case TLSP_ENDING_CLOSE_NOTIFY:
 		ctx->state |= TLS_EOF;
 		break;
@@ -487,7 +500,7 @@ send_failed(struct tls *ctx, const char *operation, int fd)
 	int saved = errno;
 
 	if (saved == EPIPE || saved == ECONNRESET)
-		(void)ask_ending(ctx, fd, &error);
+		(void)ask_ending(ctx, is_over(fd), &error);
 	if (error.msg != NULL)
 		tls_set_failure(own_error(ctx), operation, error.msg);
 	else
@@ -982,6 +995,9 @@ close_finish(struct tls *ctx)
 		return -1;
 	}
 	restore_network(ctx, fds, nfds);
+	if ((ctx->state & TLS_EOF) != 0 &&
+	    reply.ending != TLSP_ENDING_CLOSE_NOTIFY)
+		ctx->state |= TLS_EOF_NO_CLOSE_NOTIFY;
 	if (ctx->rest.fd == -1 ||
 	    ioctl(ctx->rest.fd, FIONREAD, &unread) == -1 || unread == 0)
 		tlsp_handle_close(&ctx->rest);

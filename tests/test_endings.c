@@ -426,6 +426,52 @@ worker_killed(void **state)
 	h_case = NULL;
 }
 
+/*
+ * A worker that computes for others is slow to answer. An end of file that has
+ * arrived waits for it no more than data does.
+ */
+static void
+end_without_worker(void **state)
+{
+	struct h_pair p;
+	int64_t start;
+	char buf[16];
+	pid_t worker;
+	ssize_t n;
+	int v;
+
+	(void)state;
+	PROXY_ONLY();
+	if (h_app)
+		skip();
+	for (v = 0; v < 4; v++) {
+		open_tcp(&p, v % 2);
+		h_write(p.server, p.sfd, "data", 4);
+		/* With close_notify, and without. */
+		if (v < 2)
+			CHECK_TLS(p.server, h_close(p.server, p.sfd));
+		else
+			CHECK_INT(shutdown(p.sfd, SHUT_WR), 0);
+		h_read(p.client, p.cfd, buf, 4);
+		h_poll(p.cfd, POLLIN, H_WAIT);
+		worker = h_wait_helper("worker", -1);
+		h_stop(worker);
+		start = h_now();
+		n = tls_read(p.client, buf, sizeof(buf));
+		start = h_now() - start;
+		CHECK_INT(kill(worker, SIGCONT), 0);
+		CHECK_INT(n, 0);
+		CHECK(start < h_ms(100));
+		CHECK_INT(h_read_some(p.client, p.cfd, buf, sizeof(buf)), 0);
+		CHECK_INT(h_close(p.client, p.cfd), v < 2 ? 0 : -1);
+		if (v >= 2)
+			CHECK_STR(tls_error(p.client),
+			    "EOF without close notify");
+		h_pair_free(&p);
+	}
+	h_case = NULL;
+}
+
 /* After the peer's close_notify our direction is still open. */
 static void
 write_after_close_notify(void **state)
@@ -857,6 +903,7 @@ static const struct CMUnitTest tests[] = {
 	cmocka_unit_test(bad_record),
 	cmocka_unit_test(matrix),
 	cmocka_unit_test(worker_killed),
+	cmocka_unit_test(end_without_worker),
 	cmocka_unit_test(write_after_close_notify),
 	cmocka_unit_test(half_close_by_shutdown),
 	cmocka_unit_test(close_with_unread_data),

@@ -459,7 +459,7 @@ func (c *Conn) end(err error) {
 	c.transport.flushNow()
 	// In this order, so that who has seen the end of file cannot write.
 	_ = unix.Shutdown(c.toPeer.fd, unix.SHUT_RD)
-	_ = unix.Shutdown(c.toApp.fd, unix.SHUT_WR)
+	_ = unix.Shutdown(c.toApp.fd, unix.SHUT_RDWR)
 }
 
 // linger waits for the peer's end, after ours.
