@@ -239,6 +239,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
 	if (ctx == NULL) {
 		require((ctx = tls_server()) != NULL);
+		require((ctx->config = tls_config_new()) != NULL);
 		require((fd = tls_requests_enter(ctx)) != -1);
 	}
 	if (size < 3 || size > sizeof(buf) / 2)
