@@ -193,6 +193,7 @@ tls_connection_clear(struct tls *ctx)
 	ctx->conninfo = NULL;
 	free(ctx->failure);
 	ctx->failure = NULL;
+	ctx->ending = TLSP_ENDING_UNKNOWN;
 	free(ctx->close_failure);
 	ctx->close_failure = NULL;
 	ctx->fd_in.fd = ctx->fd_out.fd = -1;
@@ -764,32 +765,205 @@ tls_handshake(struct tls *ctx)
 	return (int)leave(ctx, rv);
 }
 
-static ssize_t
-read_data(struct tls *ctx, void *buf, size_t buflen)
+/* Sends the close mark with the reply channel's end. */
+static int
+send_close_mark(struct tls *ctx, int number, int reply)
 {
-	int fd = ctx->fd_in.fd;
-	ssize_t n;
+	const uint8_t mark = TLSP_CLOSE;
+	struct pollfd pfd = { .fd = number, .events = POLLOUT };
 
-	if (buflen > INT_MAX) {
-		tls_set_errorx(ctx, TLS_ERROR_INVALID_ARGUMENT,
-		    "buflen too long");
+	for (;;) {
+		if (tlsp_channel_send(number, &mark, sizeof(mark), &reply, 1,
+			tlsp_deadline_in(0)) == 0) {
+			ctx->idle_calls = 0;
+			return 0;
+		}
+		if (errno != ETIMEDOUT)
+			return send_failed(ctx, "shutdown", number);
+		if (is_nonblocking(number)) {
+			if (!idle(ctx, number, POLLOUT))
+				return TLS_WANT_POLLOUT;
+		} else if (poll(&pfd, 1, -1) == -1)
+			return TLS_WANT_POLLOUT;
+	}
+}
+
+/*
+ * Sends the close mark and puts the reply channel on the application's number,
+ * which so becomes readable when the worker has written out everything.
+ */
+static int
+close_begin(struct tls *ctx)
+{
+	int pair[2] = { -1, -1 };
+	int rest = -1, number, rv = -1;
+	struct timeval timeout;
+	socklen_t len = sizeof(timeout);
+
+	number = tlsp_handle_fd(
+	    (ctx->state & TLS_SHUT) != 0 ? &ctx->fd_in : &ctx->fd_out);
+	if (number == -1) {
+		errno = EBADF;
+		tls_set_error(ctx, TLS_ERROR_UNKNOWN, "shutdown failed");
 		return -1;
 	}
-	if (ctx->engine != NULL)
-		return tls_engine_read(ctx, buf, buflen);
-	if ((ctx->state & TLS_READ_FAILED) != 0)
-		return tls_set_failure(&ctx->error, "read", ctx->failure);
-	if ((ctx->state & TLS_EOF) != 0 || buflen == 0)
-		return 0;
-	if ((ctx->state & (TLS_CLOSING | TLS_CLOSED)) != 0) {
-		/* What had arrived before tls_close(). */
-		fd = tlsp_handle_fd(&ctx->rest);
-		if (fd == -1) {
-			tls_set_errorx(ctx, TLS_ERROR_UNKNOWN,
-			    "read failed: connection is closed");
-			return -1;
-		}
+	if (tlsp_channel_pair(SOCK_SEQPACKET, pair) == -1) {
+		tls_set_error(ctx, TLS_ERROR_UNKNOWN, "shutdown failed");
+		goto err;
 	}
+	if ((rv = send_close_mark(ctx, number, pair[1])) != 0)
+		goto err;
+	/*
+	 * Its number is the next one's: a program at its limit needs no more
+	 * descriptors to close a connection than it took to open it.
+	 */
+	tlsp_fd_close(&pair[1]);
+	rest = fcntl(ctx->fd_in.fd, F_DUPFD_CLOEXEC, 3);
+
+	/* The application waits on the number that it reads from. */
+	if (tlsp_handle_fd(&ctx->fd_in) == -1)
+		ctx->fd_in = ctx->fd_out;
+	copy_blocking(number, pair[0]);
+	/* To the application this wait is one for a write. */
+	if (getsockopt(number, SOL_SOCKET, SO_SNDTIMEO, &timeout, &len) == 0)
+		(void)setsockopt(pair[0], SOL_SOCKET, SO_RCVTIMEO, &timeout,
+		    len);
+	if (replace(pair[0], ctx->fd_in.fd) == -1) {
+		tls_set_error(ctx, TLS_ERROR_UNKNOWN, "shutdown failed");
+		rv = -1;
+		goto err;
+	}
+	number = ctx->fd_in.fd;
+	if (ctx->fd_out.fd == number)
+		tlsp_handle_note(&ctx->fd_out, number);
+	tlsp_handle_note(&ctx->fd_in, number);
+	tlsp_handle_set(&ctx->rest, tlsp_fd_move_high(rest));
+	rest = -1;
+	ctx->state |= TLS_CLOSING | TLS_SHUT;
+
+err:
+	tlsp_fd_close(&rest);
+	tlsp_fd_close(&pair[0]);
+	tlsp_fd_close(&pair[1]);
+	return rv;
+}
+
+/* Ends the data channel after tls_close(), unless something is in it. */
+static void
+drop_rest(struct tls *ctx)
+{
+	int unread;
+
+	if (ctx->rest.fd == -1 ||
+	    ioctl(ctx->rest.fd, FIONREAD, &unread) == -1 || unread == 0)
+		tlsp_handle_close(&ctx->rest);
+}
+
+/* Waits for the worker's reply to the close mark. */
+static int
+close_finish(struct tls *ctx)
+{
+	struct tlsp_close_reply reply;
+	uint8_t buf[TLSP_REPLY_MAX];
+	int number = tlsp_handle_fd(&ctx->fd_in);
+	int fds[2];
+	size_t nfds;
+	ssize_t n;
+
+	if (number == -1) {
+		errno = EBADF;
+		tls_set_error(ctx, TLS_ERROR_UNKNOWN, "shutdown failed");
+		return -1;
+	}
+	do {
+		nfds = 2;
+		n = tlsp_channel_recv(number, buf, sizeof(buf), fds, &nfds, 0);
+		if (n == -1 && errno == EINTR)
+			return TLS_WANT_POLLIN;
+	} while (n == -1 && would_block(errno) && idle(ctx, number, POLLIN));
+	if (n == -1 && would_block(errno))
+		return TLS_WANT_POLLIN;
+	ctx->state |= TLS_CLOSED;
+	ctx->state &= ~(uint32_t)TLS_CLOSING;
+	if (n == -1 && errno != EPROTO && errno != ECONNRESET) {
+		tls_set_error(ctx, TLS_ERROR_UNKNOWN, "shutdown failed");
+		return -1;
+	}
+	if (n == 0 || (n == -1 && errno == ECONNRESET)) {
+		tls_set_errorx(ctx, TLS_ERROR_UNKNOWN, "shutdown failed: %s",
+		    TLSP_WORKER_ENDED);
+		return -1;
+	}
+	if (n == -1 || tlsp_wire_decode(buf, (size_t)n, nfds, TLSP_CLOSE_REPLY,
+			   &reply) == -1) {
+		tlsp_fds_close(fds, n == -1 ? 0 : nfds);
+		tls_set_errorx(ctx, TLS_ERROR_UNKNOWN,
+		    "shutdown failed: malformed message from goproxy");
+		return -1;
+	}
+	restore_network(ctx, fds, nfds);
+	ctx->ending = (enum tlsp_ending)reply.ending;
+	if (ctx->ending != TLSP_ENDING_OPEN)
+		drop_rest(ctx);
+	if ((ctx->state & TLS_EOF) != 0 &&
+	    ctx->ending != TLSP_ENDING_CLOSE_NOTIFY)
+		ctx->state |= TLS_EOF_NO_CLOSE_NOTIFY;
+	if (reply.error.len > 0) {
+		free(ctx->failure);
+		ctx->failure = strndup(reply.error.data, reply.error.len);
+		return tls_set_failure(&ctx->error, "shutdown", ctx->failure);
+	}
+	return 0;
+}
+
+/* What a second tls_close() is to say as well. */
+static int
+note_close(struct tls *ctx, int rv)
+{
+	/* Without memory for it that one succeeds. */
+	if (rv == -1 && (ctx->state & TLS_CLOSED) != 0)
+		(void)tls_set_string(&ctx->close_failure, ctx->error.msg);
+	return rv;
+}
+
+/* Gives the worker the network again after tls_close(), to read on. */
+static int
+resume(struct tls *ctx, int rest)
+{
+	const uint8_t mark = TLSP_RESUME;
+	const int fds[2] = { tlsp_handle_fd(&ctx->fd_in),
+		tlsp_handle_fd(&ctx->fd_out) };
+	const size_t nfds = ctx->fd_in.fd == ctx->fd_out.fd ? 1 : 2;
+
+	if (rest == -1 || fds[0] == -1 || fds[1] == -1) {
+		tls_set_errorx(ctx, TLS_ERROR_UNKNOWN,
+		    "read failed: connection is closed");
+		return -1;
+	}
+	if (tlsp_channel_send(rest, &mark, sizeof(mark), fds, nfds,
+		tlsp_deadline_in(0)) == -1)
+		return send_failed(ctx, "read", rest);
+	copy_blocking(fds[0], rest);
+	if (replace(rest, fds[0]) == -1) {
+		tls_set_error(ctx, TLS_ERROR_UNKNOWN, "read failed");
+		return -1;
+	}
+	tlsp_handle_note(&ctx->fd_in, fds[0]);
+	if (nfds == 1)
+		ctx->fd_out = ctx->fd_in;
+	tlsp_handle_close(&ctx->rest);
+	ctx->state &= ~(uint32_t)TLS_CLOSED;
+	return 0;
+}
+
+static ssize_t read_closed(struct tls *ctx, void *buf, size_t buflen);
+
+static ssize_t
+read_open(struct tls *ctx, void *buf, size_t buflen)
+{
+	int fd = ctx->fd_in.fd, rv;
+	ssize_t n;
+
 	do {
 		n = recv(fd, buf, buflen, 0);
 		if (n > 0) {
@@ -805,7 +979,71 @@ read_data(struct tls *ctx, void *buf, size_t buflen)
 		tls_set_error(ctx, TLS_ERROR_UNKNOWN, "read failed");
 		return -1;
 	}
-	return read_ended(ctx, fd);
+	if ((ctx->state & TLS_SHUT) == 0 || is_over(fd))
+		return read_ended(ctx, fd);
+	/* Nothing is left to do, and the network comes back. */
+	ctx->state |= TLS_RESUMED_EOF;
+	rv = close_begin(ctx);
+	return rv == 0 ? read_closed(ctx, buf, buflen) : rv;
+}
+
+/*
+ * After tls_close() first comes what had arrived before. Then the network goes
+ * to the worker once more, unless the peer's data has come to its end.
+ */
+static ssize_t
+read_closed(struct tls *ctx, void *buf, size_t buflen)
+{
+	const int rest = tlsp_handle_fd(&ctx->rest);
+	ssize_t n;
+
+	if (rest != -1 && (n = recv(rest, buf, buflen, MSG_DONTWAIT)) > 0)
+		return n;
+	/* That something written was lost is for tls_close() to say. */
+	if ((ctx->state & TLS_CLOSING) != 0 &&
+	    (n = note_close(ctx, close_finish(ctx))) != 0 && n != -1)
+		return n;
+	tls_error_clear(&ctx->error);
+	switch (ctx->ending) {
+	case TLSP_ENDING_OPEN:
+		if ((ctx->state & TLS_RESUMED_EOF) == 0)
+			return resume(ctx, rest) == -1
+				   ? -1
+				   : read_open(ctx, buf, buflen);
+		/* The application's own shutdown(2). */
+		ctx->state |= TLS_EOF | TLS_EOF_NO_CLOSE_NOTIFY;
+		return 0;
+	case TLSP_ENDING_CLOSE_NOTIFY:
+		ctx->state |= TLS_EOF;
+		return 0;
+	case TLSP_ENDING_EOF:
+		ctx->state |= TLS_EOF | TLS_EOF_NO_CLOSE_NOTIFY;
+		return 0;
+	default:
+		ctx->state |= TLS_READ_FAILED;
+		if (ctx->failure == NULL)
+			ctx->failure = strdup(TLSP_WORKER_ENDED);
+		return tls_set_failure(&ctx->error, "read", ctx->failure);
+	}
+}
+
+static ssize_t
+read_data(struct tls *ctx, void *buf, size_t buflen)
+{
+	if (buflen > INT_MAX) {
+		tls_set_errorx(ctx, TLS_ERROR_INVALID_ARGUMENT,
+		    "buflen too long");
+		return -1;
+	}
+	if (ctx->engine != NULL)
+		return tls_engine_read(ctx, buf, buflen);
+	if ((ctx->state & TLS_READ_FAILED) != 0)
+		return tls_set_failure(&ctx->error, "read", ctx->failure);
+	if ((ctx->state & TLS_EOF) != 0 || buflen == 0)
+		return 0;
+	if ((ctx->state & (TLS_CLOSING | TLS_CLOSED)) != 0)
+		return read_closed(ctx, buf, buflen);
+	return read_open(ctx, buf, buflen);
 }
 
 ssize_t
@@ -832,7 +1070,7 @@ write_data(struct tls *ctx, const void *buf, size_t buflen)
 		    "buflen too long");
 		return -1;
 	}
-	if ((ctx->state & (TLS_CLOSING | TLS_CLOSED)) != 0) {
+	if ((ctx->state & (TLS_CLOSING | TLS_CLOSED | TLS_SHUT)) != 0) {
 		tls_error_set(own_error(ctx), TLS_ERROR_UNKNOWN, 0,
 		    "write failed: error:1404C0CF:SSL routines:ST_OK:"
 		    "protocol is shutdown");
@@ -871,144 +1109,6 @@ tls_write(struct tls *ctx, const void *buf, size_t buflen)
 	return leave(ctx, rv);
 }
 
-/* Sends the close mark with the reply channel's end. */
-static int
-send_close_mark(struct tls *ctx, int number, int reply)
-{
-	const uint8_t mark = TLSP_CLOSE;
-	struct pollfd pfd = { .fd = number, .events = POLLOUT };
-
-	for (;;) {
-		if (tlsp_channel_send(number, &mark, sizeof(mark), &reply, 1,
-			tlsp_deadline_in(0)) == 0) {
-			ctx->idle_calls = 0;
-			return 0;
-		}
-		if (errno != ETIMEDOUT)
-			return send_failed(ctx, "shutdown", number);
-		if (is_nonblocking(number)) {
-			if (!idle(ctx, number, POLLOUT))
-				return TLS_WANT_POLLOUT;
-		} else if (poll(&pfd, 1, -1) == -1)
-			return TLS_WANT_POLLOUT;
-	}
-}
-
-/*
- * Sends the close mark and puts the reply channel on the application's number,
- * which so becomes readable when the worker has written out everything.
- */
-static int
-close_begin(struct tls *ctx)
-{
-	int pair[2] = { -1, -1 };
-	int rest = -1, number, rv = -1;
-	struct timeval timeout;
-	socklen_t len = sizeof(timeout);
-
-	if ((number = tlsp_handle_fd(&ctx->fd_out)) == -1) {
-		errno = EBADF;
-		tls_set_error(ctx, TLS_ERROR_UNKNOWN, "shutdown failed");
-		return -1;
-	}
-	if (tlsp_channel_pair(SOCK_SEQPACKET, pair) == -1) {
-		tls_set_error(ctx, TLS_ERROR_UNKNOWN, "shutdown failed");
-		goto err;
-	}
-	if ((rv = send_close_mark(ctx, number, pair[1])) != 0)
-		goto err;
-	/*
-	 * Its number is the next one's: a program at its limit needs no more
-	 * descriptors to close a connection than it took to open it.
-	 */
-	tlsp_fd_close(&pair[1]);
-	rest = fcntl(ctx->fd_in.fd, F_DUPFD_CLOEXEC, 3);
-
-	/* The application waits on the number that it reads from. */
-	if (tlsp_handle_fd(&ctx->fd_in) == -1)
-		ctx->fd_in = ctx->fd_out;
-	copy_blocking(number, pair[0]);
-	/* To the application this wait is one for a write. */
-	if (getsockopt(number, SOL_SOCKET, SO_SNDTIMEO, &timeout, &len) == 0)
-		(void)setsockopt(pair[0], SOL_SOCKET, SO_RCVTIMEO, &timeout,
-		    len);
-	if (replace(pair[0], ctx->fd_in.fd) == -1) {
-		tls_set_error(ctx, TLS_ERROR_UNKNOWN, "shutdown failed");
-		rv = -1;
-		goto err;
-	}
-	number = ctx->fd_in.fd;
-	if (ctx->fd_out.fd == number)
-		tlsp_handle_note(&ctx->fd_out, number);
-	tlsp_handle_note(&ctx->fd_in, number);
-	tlsp_handle_set(&ctx->rest, tlsp_fd_move_high(rest));
-	rest = -1;
-	ctx->state |= TLS_CLOSING;
-
-err:
-	tlsp_fd_close(&rest);
-	tlsp_fd_close(&pair[0]);
-	tlsp_fd_close(&pair[1]);
-	return rv;
-}
-
-/* Waits for the worker's reply to the close mark. */
-static int
-close_finish(struct tls *ctx)
-{
-	struct tlsp_close_reply reply;
-	uint8_t buf[TLSP_REPLY_MAX];
-	int number = tlsp_handle_fd(&ctx->fd_in);
-	int fds[2], unread;
-	size_t nfds;
-	ssize_t n;
-
-	if (number == -1) {
-		errno = EBADF;
-		tls_set_error(ctx, TLS_ERROR_UNKNOWN, "shutdown failed");
-		return -1;
-	}
-	do {
-		nfds = 2;
-		n = tlsp_channel_recv(number, buf, sizeof(buf), fds, &nfds, 0);
-		if (n == -1 && errno == EINTR)
-			return TLS_WANT_POLLIN;
-	} while (n == -1 && would_block(errno) && idle(ctx, number, POLLIN));
-	if (n == -1 && would_block(errno))
-		return TLS_WANT_POLLIN;
-	ctx->state |= TLS_CLOSED;
-	ctx->state &= ~(uint32_t)TLS_CLOSING;
-	if (n == -1 && errno != EPROTO && errno != ECONNRESET) {
-		tls_set_error(ctx, TLS_ERROR_UNKNOWN, "shutdown failed");
-		return -1;
-	}
-	if (n == 0 || (n == -1 && errno == ECONNRESET)) {
-		tls_set_errorx(ctx, TLS_ERROR_UNKNOWN, "shutdown failed: %s",
-		    TLSP_WORKER_ENDED);
-		return -1;
-	}
-	if (n == -1 || tlsp_wire_decode(buf, (size_t)n, nfds, TLSP_CLOSE_REPLY,
-			   &reply) == -1) {
-		tlsp_fds_close(fds, n == -1 ? 0 : nfds);
-		tls_set_errorx(ctx, TLS_ERROR_UNKNOWN,
-		    "shutdown failed: malformed message from goproxy");
-		return -1;
-	}
-	restore_network(ctx, fds, nfds);
-	if ((ctx->state & TLS_EOF) != 0 &&
-	    reply.ending != TLSP_ENDING_CLOSE_NOTIFY)
-		ctx->state |= TLS_EOF_NO_CLOSE_NOTIFY;
-	if (ctx->rest.fd == -1 ||
-	    ioctl(ctx->rest.fd, FIONREAD, &unread) == -1 || unread == 0)
-		tlsp_handle_close(&ctx->rest);
-	if (reply.error.len > 0) {
-		tls_set_errorx(ctx, TLS_ERROR_UNKNOWN, "shutdown failed: %.*s",
-		    (int)reply.error.len, (const char *)reply.error.data);
-		return -1;
-	}
-	return 0;
-}
-
 /* Ends the socket that tls_connect() made. */
 static int
 close_owned_socket(struct tls *ctx)
@@ -1029,6 +1129,7 @@ close_owned_socket(struct tls *ctx)
 		rv = -1;
 	}
 	ctx->fd_in.fd = ctx->fd_out.fd = -1;
+	drop_rest(ctx);
 	tls_engine_free(ctx);
 	return rv;
 }
@@ -1050,12 +1151,9 @@ close_connection(struct tls *ctx)
 		else if ((ctx->state & TLS_CLOSING) != 0 ||
 			 (rv = close_begin(ctx)) == 0)
 			rv = close_finish(ctx);
-		if (rv == TLS_WANT_POLLIN || rv == TLS_WANT_POLLOUT)
+		if (note_close(ctx, rv) == TLS_WANT_POLLIN ||
+		    rv == TLS_WANT_POLLOUT)
 			return rv;
-		/* Without memory for it the second call succeeds. */
-		if (rv == -1 && (ctx->state & TLS_CLOSED) != 0)
-			(void)tls_set_string(&ctx->close_failure,
-			    ctx->error.msg);
 	} else if (ctx->engine != NULL &&
 		   (ctx->state & TLS_HANDSHAKE_FAILED) != 0) {
 		if ((rv = tls_engine_close(ctx)) != 0)

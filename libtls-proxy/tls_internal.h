@@ -44,6 +44,8 @@ void tls_config_use_fake_private_key(struct tls_config *config);
 #define TLS_READ_FAILED		(1 << 5) /* ctx->failure says why */
 #define TLS_CLOSING		(1 << 6) /* close mark sent, no reply yet */
 #define TLS_CLOSED		(1 << 7)
+#define TLS_SHUT		(1 << 8) /* close mark sent, perhaps resumed */
+#define TLS_RESUMED_EOF		(1 << 9) /* after that the end came */
 
 struct tls_error {
 	char *msg; /* owned */
@@ -194,7 +196,8 @@ struct tls {
 	 */
 	struct tlsp_handle fd_in;
 	struct tlsp_handle fd_out;
-	struct tlsp_handle rest; /* data channel after close, until read out */
+	struct tlsp_handle rest; /* data channel after close, for reading on */
+	enum tlsp_ending ending; /* of the peer's data when it was closed */
 
 	struct tls_engine *engine; /* where the network is not goproxy's */
 

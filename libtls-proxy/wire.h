@@ -126,6 +126,8 @@
 	    F(close, mark, mark))					       \
 	M(CLOSE_REPLY, close_reply, 0x008b, worker, reply, 1, 2,	       \
 	    F(close_reply, u8, ending) F(close_reply, str, error))	       \
+	M(RESUME, resume, 0x0037, library, data, 1, 2,			       \
+	    F(resume, mark, mark))					       \
 	M(ASK_CERTIFICATE, ask_certificate, 0x0043, worker, requests, 0, 0,    \
 	    F(ask_certificate, u64, request)				       \
 	    F(ask_certificate, u64, context)				       \

@@ -565,6 +565,90 @@ peer_port(int fd)
 	return sin.sin_port;
 }
 
+/*
+ * tls_close ends the program's direction only. What the peer answers can still
+ * be read, even if it was written long after, and when its end has come the
+ * descriptor is the network's.
+ */
+static void
+read_on_after_close(void **state)
+{
+	struct h_pair p;
+	in_port_t port;
+	char buf[16];
+	int v, i, a, b;
+
+	(void)state;
+	for (v = 0; v < 4; v++) {
+		h_tcp_pair(&a, &b);
+		port = peer_port(a);
+		open_pair(&p, v % 2, a, b);
+		h_write(p.client, p.cfd, "request", 7);
+		CHECK_TLS(p.client, h_close(p.client, p.cfd));
+		expect_eof(p.server, p.sfd, "request");
+		for (i = 0; i < 3; i++) {
+			CHECK_INT(tls_read(p.client, buf, sizeof(buf)),
+			    TLS_WANT_POLLIN);
+			h_write(p.server, p.sfd, "answer", 6);
+			h_read(p.client, p.cfd, buf, 6);
+			CHECK_MEM(buf, "answer", 6);
+			CHECK_INT(tls_write(p.client, "x", 1), -1);
+			CHECK_HAS(tls_error(p.client), "protocol is shutdown");
+			if (v >= 2) {
+				CHECK_TLS(p.client, h_close(p.client, p.cfd));
+				CHECK_INT(peer_port(p.cfd), port);
+			}
+		}
+		h_write(p.server, p.sfd, "the end", 7);
+		CHECK_TLS(p.server, h_close(p.server, p.sfd));
+		expect_eof(p.client, p.cfd, "the end");
+		CHECK_INT(peer_port(p.cfd), port);
+		CHECK(fcntl(p.cfd, F_GETFL) & O_NONBLOCK);
+		CHECK_INT(fcntl(p.cfd, F_GETFD), FD_CLOEXEC);
+		h_send(p.sfd, "plain", 5);
+		h_recv(p.cfd, buf, 5);
+		CHECK_MEM(buf, "plain", 5);
+		CHECK_TLS(p.client, h_close(p.client, p.cfd));
+		h_pair_free(&p);
+	}
+	h_case = NULL;
+}
+
+/* The other endings, when the program has closed before. */
+static void
+endings_after_close(void **state)
+{
+	struct h_relay r;
+	struct h_pair p;
+	char buf[16];
+	int i, v;
+
+	(void)state;
+	PROXY_ONLY();
+	for (v = 0; v < 2; v++) {
+		open_tcp(&p, v);
+		CHECK_TLS(p.client, h_close(p.client, p.cfd));
+		h_write(p.server, p.sfd, "some", 4);
+		CHECK_INT(shutdown(p.sfd, SHUT_WR), 0);
+		expect_truncation(p.client, p.cfd, "some");
+		h_pair_free(&p);
+
+		open_relay(&p, v, &r);
+		CHECK_TLS(p.client, h_close(p.client, p.cfd));
+		CHECK_INT(tls_read(p.client, buf, 1), TLS_WANT_POLLIN);
+		h_relay_limit(r.to_client,
+		    atomic_load(&r.to_client->bytes) + 12, H_RELAY_FLIP);
+		h_write(p.server, p.sfd, "some", 4);
+		for (i = 0; i < 2; i++) {
+			CHECK_INT(h_read_some(p.client, p.cfd, buf, 16), -1);
+			CHECK_HAS(tls_error(p.client), "bad decrypt");
+		}
+		h_pair_free(&p);
+		h_relay_stop(&r);
+	}
+	h_case = NULL;
+}
+
 /* FTP's CCC: TLS ends, and the connection goes on without. */
 static void
 plaintext_afterwards(void **state)
@@ -907,6 +991,8 @@ static const struct CMUnitTest tests[] = {
 	cmocka_unit_test(write_after_close_notify),
 	cmocka_unit_test(half_close_by_shutdown),
 	cmocka_unit_test(close_with_unread_data),
+	cmocka_unit_test(read_on_after_close),
+	cmocka_unit_test(endings_after_close),
 	cmocka_unit_test(plaintext_afterwards),
 	cmocka_unit_test(close_waits_for_the_reader),
 	cmocka_unit_test(close_in_handshake),

@@ -751,7 +751,11 @@ pipes(void **state)
 	CHECK_INT(c, 'y');
 	CHECK_TLS(client, h_close(client, down[0]));
 	CHECK_INT(h_read_some(server, up[0], &c, 1), 0);
+	h_write(server, down[1], "z", 1);
+	h_read(client, down[0], &c, 1);
+	CHECK_INT(c, 'z');
 	CHECK_TLS(server, h_close(server, up[0]));
+	CHECK_INT(h_read_some(client, down[0], &c, 1), 0);
 	tls_free(client);
 	tls_free(server);
 	tls_free(base);

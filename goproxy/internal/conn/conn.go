@@ -20,6 +20,10 @@ const (
 	// destroys what the peer has not read yet.
 	lingerTime  = 2 * time.Second
 	lingerBytes = 4 << 20
+	// maxLeft is from when on plaintext is lost that comes while the
+	// application closes. It is read all the same: the peer may not read
+	// what we write before we have read what it wrote.
+	maxLeft = 256 << 10
 )
 
 // A Conn is a connection whose network descriptors the worker has. Two
@@ -44,10 +48,19 @@ type Conn struct {
 	closing atomic.Bool // a close mark came
 	discard bool        // the reader's: the application takes no more data
 
-	// The writer's: where receive works.
+	// The reader's, and then who resumes': plaintext that the application
+	// had no room for when it closed, and the end behind it.
+	left []byte
+	late error
+
+	// The writer's: the mark that may come, and where receive works.
+	mark       byte
+	markFds    int
 	received   written
 	receiveErr error
 	receiveFn  func(uintptr) bool
+	shut       bool // after close_notify
+	resumable  bool // the network is back, and reading may go on
 
 	// mu guards these too.
 	handshaken bool // too late to abort the handshake
@@ -102,6 +115,7 @@ func New(all channel.Fds, o Options) (*Conn, error) {
 		all.Take(len(fds))
 	}
 	c.receiveFn = c.tryReceive
+	c.mark, c.markFds = wire.CloseMark, 1
 	c.transport.out.disableDelay()
 	c.transport.gone = c.hangup
 	c.sign = c.signByApp
@@ -134,6 +148,11 @@ func (c *Conn) Run(shaken func()) (remember bool) {
 	c.read()
 	c.readerEnded()
 	<-c.writerDone
+	for c.resume() {
+		c.read()
+		c.readerEnded()
+		<-c.writerDone
+	}
 	c.linger()
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -141,10 +160,7 @@ func (c *Conn) Run(shaken func()) (remember bool) {
 }
 
 func (c *Conn) close() {
-	c.transport.in.close()
-	if c.transport.out != c.transport.in {
-		c.transport.out.close()
-	}
+	c.transport.close()
 	c.toApp.close()
 	if c.toPeer != c.toApp {
 		c.toPeer.close()
@@ -220,6 +236,11 @@ func (c *Conn) write() {
 		return
 	}
 	_ = c.toApp.file.SetReadDeadline(time.Time{})
+	c.serve()
+}
+
+// serve moves plaintext to the peer, up to the close mark or the end.
+func (c *Conn) serve() {
 	for {
 		m, err := c.receive()
 		if err != nil {
@@ -233,19 +254,19 @@ func (c *Conn) write() {
 		c.deliver(m.data)
 		m.buffer.free()
 		if m.mark {
-			c.closeMark(m.reply)
+			c.closeMark(m.fds)
 			return
 		}
 	}
 }
 
-// A written is what the application wrote: plaintext, and perhaps the close
-// mark with a descriptor to reply to.
+// A written is what the application wrote: plaintext, and perhaps a mark with
+// its descriptors.
 type written struct {
 	buffer *buffer
 	data   []byte
 	mark   bool
-	reply  int
+	fds    channel.Fds
 }
 
 // receive waits for what the application writes. An error is the end of it.
@@ -265,9 +286,9 @@ func (c *Conn) tryReceive(uintptr) bool {
 		b.free()
 		return false
 	}
-	c.received = written{buffer: b, data: b.plaintext()[:max(n, 0)], reply: -1}
+	c.received = written{buffer: b, data: b.plaintext()[:max(n, 0)]}
 	if err == nil && oobn+flags&unix.MSG_CTRUNC != 0 {
-		err = c.received.parseMark(oob[:oobn], flags)
+		err = c.parseMark(oob[:oobn], flags)
 	}
 	if err == nil && n == 0 {
 		err = io.EOF
@@ -279,31 +300,29 @@ func (c *Conn) tryReceive(uintptr) bool {
 	return true
 }
 
-var errMark = errors.New("descriptors without a close mark")
+var errMark = errors.New("descriptors without the mark that is due")
 
-func (w *written) parseMark(oob []byte, flags int) error {
+func (c *Conn) parseMark(oob []byte, flags int) error {
 	fds, err := channel.ParseFds(oob, flags)
 	// Without a descriptor to spare the mark holds all the same, and the
 	// loss tells the application that there is no answer.
 	if err != nil && !errors.Is(err, channel.ErrExhausted) {
 		return err
 	}
-	defer fds.Close()
+	w := &c.received
 	last := len(w.data) - 1
-	if last < 0 || w.data[last] != wire.CloseMark || err == nil && len(fds) != 1 {
+	if last < 0 || w.data[last] != c.mark || err == nil && len(fds) != c.markFds {
+		fds.Close()
 		return errMark
 	}
-	if err == nil {
-		w.reply = fds.Take(0)
-	}
-	w.mark = true
+	w.mark, w.fds = true, fds
 	w.data = w.data[:last]
 	return nil
 }
 
 // deliver encrypts p and sends it.
 func (c *Conn) deliver(p []byte) {
-	if len(p) == 0 || c.failed.Load() || c.writeFailed() {
+	if len(p) == 0 || c.shut || c.failed.Load() || c.writeFailed() {
 		return
 	}
 	_, err := c.tls.Write(p)
@@ -350,7 +369,9 @@ func (c *Conn) stopReader() {
 }
 
 // closeMark sends close_notify and gives the network back.
-func (c *Conn) closeMark(reply int) {
+func (c *Conn) closeMark(reply channel.Fds) {
+	defer reply.Close()
+	c.shut = true
 	c.closing.Store(true)
 	// The peer may wait for us to read before it reads.
 	_ = c.toApp.file.SetWriteDeadline(aLongTimeAgo)
@@ -369,29 +390,42 @@ func (c *Conn) closeMark(reply int) {
 	}
 	c.released = true
 	c.mu.Unlock()
-	if reply >= 0 {
-		_ = channel.Reply(reply, m, c.network()...)
+	if len(reply) == 1 && channel.Reply(reply.Take(0), m, c.network()...) == nil {
+		c.resumable = m.Ending == wire.EndingOpen && !c.discard
 	}
+	c.transport.close()
 }
 
 // read is the reader: it moves plaintext to the application.
 func (c *Conn) read() {
-	for {
+	left := c.left
+	c.left = nil
+	c.give(left)
+	for !c.ends(c.late) {
 		c.transport.wait()
 		if c.stop.Load() {
 			c.readRest()
 			return
 		}
 		b := getBuffer()
-		n, err := c.readRecords(b.plaintext())
+		var n int
+		n, c.late = c.readRecords(b.plaintext())
 		c.transport.flushReplies()
 		c.give(b.plaintext()[:n])
 		b.free()
-		if err != nil && !isAgain(err) {
-			c.end(err)
-			return
-		}
 	}
+}
+
+// ends reports whether err is the end, which the application is told of when
+// it has what came before.
+func (c *Conn) ends(err error) bool {
+	if err == nil || isAgain(err) {
+		return false
+	}
+	if len(c.left) == 0 {
+		c.end(err)
+	}
+	return true
 }
 
 func isAgain(err error) bool {
@@ -420,9 +454,19 @@ func (c *Conn) give(p []byte) {
 	if len(p) == 0 || c.discard {
 		return
 	}
-	n, err := c.toApp.tryWrite(p)
+	var n int
+	err := error(unix.EAGAIN)
+	if len(c.left) == 0 {
+		n, err = c.toApp.tryWrite(p)
+	}
 	if err == unix.EAGAIN && !c.closing.Load() {
-		_, err = c.toApp.write(p[n:])
+		var m int
+		m, err = c.toApp.write(p[n:])
+		n += m
+	}
+	if c.closing.Load() && (err == unix.EAGAIN || isDeadline(err)) && len(c.left) <= maxLeft {
+		c.left = append(c.left, p[n:]...)
+		return
 	}
 	c.discard = err != nil
 }
@@ -436,13 +480,12 @@ func (c *Conn) readRest() {
 	b := getBuffer()
 	defer b.free()
 	c.transport.rest = true
-	for !c.discard && c.toApp.polled(unix.POLLOUT) {
-		n, err := c.tls.Read(b.plaintext()[:maxPlaintext])
+	for !c.discard && len(c.left) == 0 && c.toApp.polled(unix.POLLOUT) {
+		var n int
+		n, c.late = c.tls.Read(b.plaintext()[:maxPlaintext])
 		c.give(b.plaintext()[:n])
-		if err != nil {
-			if !isAgain(err) {
-				c.end(err)
-			}
+		if c.late != nil {
+			c.ends(c.late)
 			return
 		}
 	}

@@ -387,6 +387,112 @@ func TestCloseMarkUnderPressure(t *testing.T) {
 	<-sent
 }
 
+// The application reads on after its own close mark, and closes again.
+func TestResume(t *testing.T) {
+	eachSide(t, func(t *testing.T, sd side) {
+		s := open(t, sd)
+		s.write("request")
+		reply, fds := s.closeReply(s.mark())
+		if reply.Ending != wire.EndingOpen {
+			t.Fatalf("%+v", reply)
+		}
+		s.wantPeer("request")
+		for i := range 3 {
+			s.sendFds([]byte{wire.ResumeMark}, fds...)
+			fds.Close()
+			if _, err := s.peer.Write(pattern(100000)); err != nil {
+				t.Fatal(err)
+			}
+			got := make([]byte, 100000)
+			if _, err := io.ReadFull(s.app, got); err != nil || !bytes.Equal(got, pattern(100000)) {
+				t.Fatalf("%d: other data, %v", i, err)
+			}
+			s.write("nobody's")
+			reply, fds = s.closeReply(s.mark())
+			if reply.Ending != wire.EndingOpen || reply.Error != "" || len(fds) != 1 {
+				t.Fatalf("%d: %+v", i, reply)
+			}
+		}
+		s.sendFds([]byte{wire.ResumeMark}, fds...)
+		fds.Close()
+		if _, err := s.peer.Write([]byte("the end")); err != nil {
+			t.Fatal(err)
+		}
+		if err := s.peer.CloseWrite(); err != nil {
+			t.Fatal(err)
+		}
+		s.wantApp("the end")
+		reply, fds = s.closeReply(s.mark())
+		fds.Close()
+		if reply.Ending != wire.EndingCloseNotify {
+			t.Errorf("%+v", reply)
+		}
+		s.wait()
+	})
+}
+
+// What the application has no room for when it closes is there when it reads
+// on, and so is the end behind it.
+func TestResumeLeft(t *testing.T) {
+	eachSide(t, func(t *testing.T, sd side) {
+		for _, n := range []int{100, 200000, 300000, 400000, 500000} {
+			s := open(t, sd)
+			sent := make(chan error, 1)
+			go func() {
+				_, err := s.peer.Write(pattern(n))
+				if err == nil {
+					err = s.peer.CloseWrite()
+				}
+				sent <- err
+			}()
+			got := make([]byte, n)
+			if _, err := io.ReadFull(s.app, got[:1]); err != nil {
+				t.Fatal(err)
+			}
+			reply, fds := s.closeReply(s.mark())
+			if reply.Ending == wire.EndingOpen {
+				s.sendFds([]byte{wire.ResumeMark}, fds...)
+			}
+			fds.Close()
+			if _, err := io.ReadFull(s.app, got[1:]); err != nil || !bytes.Equal(got, pattern(n)) {
+				t.Errorf("%d: other data, %v", n, err)
+			}
+			s.wantApp("")
+			if err := <-sent; err != nil {
+				t.Error(err)
+			}
+		}
+	})
+}
+
+// What is no resumption of the same network ends the connection.
+func TestBadResume(t *testing.T) {
+	for name, bad := range map[string]func(*session, channel.Fds){
+		"plaintext":        func(s *session, _ channel.Fds) { s.write("data") },
+		"plaintext before": func(s *session, fds channel.Fds) { s.sendFds([]byte{'x', wire.ResumeMark}, fds...) },
+		"other mark":       func(s *session, fds channel.Fds) { s.sendFds([]byte{wire.CloseMark}, fds...) },
+		"two":              func(s *session, fds channel.Fds) { s.sendFds([]byte{wire.ResumeMark}, fds[0], fds[0]) },
+		"no stream": func(s *session, _ channel.Fds) {
+			p, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_DGRAM, 0)
+			if err != nil {
+				t.Fatal(err)
+			}
+			s.sendFds([]byte{wire.ResumeMark}, p[0])
+			unix.Close(p[0])
+			unix.Close(p[1])
+		},
+	} {
+		s := open(t, side{true, tls.VersionTLS13})
+		_, fds := s.closeReply(s.mark())
+		bad(s, fds)
+		s.wantApp("")
+		fds.Close()
+		if s.wait() {
+			t.Error(name, "is remembered")
+		}
+	}
+}
+
 // No byte after close_notify is taken from the network.
 func TestPlaintextAfterTLS(t *testing.T) {
 	eachSide(t, func(t *testing.T, sd side) {

@@ -143,6 +143,13 @@ func (t *transport) wait() {
 	_ = t.readError(n, err)
 }
 
+func (t *transport) close() {
+	t.in.close()
+	if t.out != t.in {
+		t.out.close()
+	}
+}
+
 // wake ends what waits to read, now and from now on.
 func (t *transport) wake() { _ = t.in.file.SetReadDeadline(aLongTimeAgo) }
 

@@ -23,9 +23,10 @@ const (
 	MaxChunk = 65536
 	// MaxKey bounds a private key in PEM.
 	MaxKey = 1 << 20
-	// CloseMark is the byte that a reply channel comes with in the
-	// plaintext stream.
-	CloseMark = 0x0b
+	// CloseMark and ResumeMark are the bytes that a reply channel and the
+	// network's descriptors come with in the plaintext stream.
+	CloseMark  = 0x0b
+	ResumeMark = 0x37
 	// SessionIDSize is the size of what sessions are bound to.
 	SessionIDSize = 32
 	TicketKeySize = 48
@@ -170,6 +171,7 @@ var table = []row{
 	{0x000a, "FAILED", "worker", "data", 0, 2, "error:str", func() Message { return new(Failed) }},
 	{0x000b, "CLOSE", "library", "data", 1, 1, "mark", nil},
 	{0x008b, "CLOSE_REPLY", "worker", "reply", 1, 2, "ending:u8 error:str", func() Message { return new(CloseReply) }},
+	{0x0037, "RESUME", "library", "data", 1, 2, "mark", nil},
 	{0x0043, "ASK_CERTIFICATE", "worker", "requests", 0, 0, "request:u64 context:u64 config:u32 servername:str alpn:bytes schemes:bytes versions:bytes address:str", func() Message { return new(AskCertificate) }},
 	{0x00c3, "ASK_CERTIFICATE_REPLY", "library", "requests", 0, 1, "request:u64 action:u8 number:u32 error:str", func() Message { return new(AskCertificateReply) }},
 	{0x0044, "ASK_VERIFY", "worker", "requests", 0, 0, "request:u64 context:u64 depth:u32 verdict:str chain:bytes", func() Message { return new(AskVerify) }},

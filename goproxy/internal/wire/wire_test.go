@@ -186,7 +186,7 @@ func TestVectors(t *testing.T) {
 				t.Fatalf("%s: no such message", v.where)
 			}
 			if r.new == nil {
-				ok := len(v.bytes) == 1 && v.bytes[0] == CloseMark && v.fds >= r.minFds && v.fds <= r.maxFds
+				ok := len(v.bytes) == 1 && uint16(v.bytes[0]) == r.number && v.fds >= r.minFds && v.fds <= r.maxFds
 				if ok != v.ok {
 					t.Errorf("%s: ok is %v", v.where, ok)
 				}
