@@ -112,6 +112,7 @@ counter_peer(int argc, char **argv)
 {
 	struct h_pair p, q;
 	int isolation;
+	char c;
 
 	CHECK_INT(argc, 5);
 	h_case = argv[1];
@@ -122,7 +123,9 @@ counter_peer(int argc, char **argv)
 	wait_for_workers((size_t)atoi(argv[3]));
 	/* The end of the connection, not of its context, ends the worker. */
 	CHECK_TLS(q.client, h_close(q.client, q.cfd));
+	CHECK_INT(h_read_some(q.server, q.sfd, &c, 1), 0);
 	CHECK_TLS(q.server, h_close(q.server, q.sfd));
+	CHECK_INT(h_read_some(q.client, q.cfd, &c, 1), 0);
 	wait_for_workers((size_t)atoi(argv[4]));
 	h_pair_echo(&p);
 	h_pair_free(&q);
