@@ -2,6 +2,7 @@
 /* Copyright (c) 2026 The libtls-proxy authors */
 
 #include <sys/ioctl.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/time.h>
 
@@ -24,8 +25,13 @@
  * its successor then answers as soon as it runs, within some 10 milliseconds
  * unless workers die one after another.
  */
-#define STATUS_LIMIT_MS	     1000
+#define STATUS_LIMIT_MS 1000
+/* So many a program shall have left before reading on is prepared for. */
+#define DESCRIPTOR_RESERVE   16
 #define STATUS_LIMIT_GONE_MS 250
+
+/* So many a program shall have left before reading on is prepared for. */
+#define DESCRIPTOR_RESERVE 16
 
 /* Bounds of the wait for a caller that does not poll, in microseconds. */
 #define IDLE_WAIT_MIN 16
@@ -848,6 +854,19 @@ err:
 	return rv;
 }
 
+/*
+ * Whether this descriptor, which just got the lowest number that was free, was
+ * one of the program's last.
+ */
+static int
+is_one_of_the_last(int fd)
+{
+	struct rlimit limit;
+
+	return getrlimit(RLIMIT_NOFILE, &limit) == 0 &&
+	       (rlim_t)fd + DESCRIPTOR_RESERVE >= limit.rlim_cur;
+}
+
 /* Ends the data channel after tls_close(), unless something is in it. */
 static void
 drop_rest(struct tls *ctx)
@@ -901,10 +920,10 @@ close_finish(struct tls *ctx)
 		    "shutdown failed: malformed message from goproxy");
 		return -1;
 	}
-	restore_network(ctx, fds, nfds);
 	ctx->ending = (enum tlsp_ending)reply.ending;
-	if (ctx->ending != TLSP_ENDING_OPEN)
+	if (ctx->ending != TLSP_ENDING_OPEN || is_one_of_the_last(fds[0]))
 		drop_rest(ctx);
+	restore_network(ctx, fds, nfds);
 	if ((ctx->state & TLS_EOF) != 0 &&
 	    ctx->ending != TLSP_ENDING_CLOSE_NOTIFY)
 		ctx->state |= TLS_EOF_NO_CLOSE_NOTIFY;

@@ -279,6 +279,9 @@ death_peer(int argc, char **argv)
 	killed = h_now();
 	for (i = 0; i < n; i++)
 		CHECK_INT(kill(new[i], SIGKILL), 0);
+	/* The one that dies first is an end of the transport to the other. */
+	for (i = 0; i < n; i++)
+		h_wait_gone(new[i]);
 	/* One was q's in any case, and both of them in mode config. */
 	dead = 0;
 	if (isolation == TLS_ISOLATION_CONFIG) {
