@@ -25,9 +25,7 @@
  * its successor then answers as soon as it runs, within some 10 milliseconds
  * unless workers die one after another.
  */
-#define STATUS_LIMIT_MS 1000
-/* So many a program shall have left before reading on is prepared for. */
-#define DESCRIPTOR_RESERVE   16
+#define STATUS_LIMIT_MS	     1000
 #define STATUS_LIMIT_GONE_MS 250
 
 /* So many a program shall have left before reading on is prepared for. */

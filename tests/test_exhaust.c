@@ -321,13 +321,17 @@ no_processes_left(void **state)
 	run("processes");
 }
 
+#define MEMORY_PAIRS 4000
+
 /* The worker's memory is at its end: it dies, which is told, and comes back. */
 static int
 memory_peer(int argc, char **argv)
 {
+	static struct h_pair pairs[MEMORY_PAIRS];
 	struct rlimit old;
 	struct ends e = { 0 };
 	pid_t worker;
+	int limit, n;
 	char c;
 
 	(void)argc;
@@ -337,19 +341,19 @@ memory_peer(int argc, char **argv)
 	if (prlimit(worker, RLIMIT_DATA, NULL, &old) == -1)
 		return 77;
 	limit_soft(worker, RLIMIT_AS, 1 << 20, &old);
-	/* Until it needs some. */
-	for (;;) {
-		struct h_pair p;
-
-		connect_pair(&e, &p);
-		if (p.crv == -1 || p.srv == -1) {
-			CHECK_HAS(tls_error(p.crv == -1 ? p.client : p.server),
-			    "goproxy");
-			h_pair_free(&p);
+	/* Until it needs some: what it has may last for a while. */
+	limit = (h_raise_nofile() - 100) / 2;
+	for (n = 0; n < MEMORY_PAIRS && n < limit; n++) {
+		connect_pair(&e, &pairs[n]);
+		if (pairs[n].crv == -1 || pairs[n].srv == -1)
 			break;
-		}
-		h_pair_free(&p);
 	}
+	CHECK(n < MEMORY_PAIRS && n < limit);
+	CHECK_HAS(
+	    tls_error(pairs[n].crv == -1 ? pairs[n].client : pairs[n].server),
+	    "goproxy");
+	for (; n >= 0; n--)
+		h_pair_free(&pairs[n]);
 	CHECK_INT(h_read_some(e.bystander.client, e.bystander.cfd, &c, 1), -1);
 	CHECK_HAS(tls_error(e.bystander.client), "goproxy");
 	recovers(&e);
