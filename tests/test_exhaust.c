@@ -13,7 +13,6 @@
 #include <sys/resource.h>
 #include <sys/socket.h>
 
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
@@ -28,26 +27,6 @@
 
 /* Milliseconds after which everything works again. */
 #define RECOVERY_MS 2000
-
-/* The highest descriptor of a process; -1 if none may look. */
-static int
-highest_fd(pid_t pid)
-{
-	char path[64];
-	struct dirent *e;
-	int max = -1;
-	DIR *dir;
-
-	snprintf(path, sizeof(path), "/proc/%d/fd", (int)pid);
-	if ((dir = opendir(path)) == NULL)
-		return -1;
-	while ((e = readdir(dir)) != NULL) {
-		if (atoi(e->d_name) > max)
-			max = atoi(e->d_name);
-	}
-	closedir(dir);
-	return max;
-}
 
 static void
 limit_soft(pid_t pid, int resource, rlim_t value, struct rlimit *old)
@@ -213,49 +192,108 @@ run(const char *peer)
 	CHECK_INT(status, 0);
 }
 
-/* The worker has fewer and fewer descriptors left. */
+/* One of the ends has failed, because of goproxy. */
+static void
+blames_goproxy(struct h_pair *p)
+{
+	const char *client = tls_error(p->client);
+	const char *server = tls_error(p->server);
+
+	/* To the other end it is an end of the transport. */
+	if (server != NULL && strstr(server, "goproxy") != NULL)
+		return;
+	CHECK(client != NULL);
+	CHECK_HAS(client, "goproxy");
+}
+
+/* A worker that has too few descriptors for its connections gets others. */
 static int
 worker_files_peer(int argc, char **argv)
 {
+	static struct h_pair pairs[40];
 	struct rlimit old;
 	struct ends e = { 0 };
-	struct h_pair p;
-	int room, highest, refused = 0, worked = 0;
-	const char *error;
-	pid_t worker;
+	pid_t first, list[8];
+	size_t i, workers;
+	struct rlimit all;
+	char c;
 
 	(void)argc;
 	(void)argv;
 	open_ends(&e, TLS_ISOLATION_PROCESS);
-	worker = h_wait_helper("worker", -1);
-	for (room = 40; room > 16; room--) {
-		if ((highest = highest_fd(worker)) == -1)
-			return 77;
-		limit_soft(worker, RLIMIT_NOFILE, (rlim_t)(highest + room),
-		    &old);
-		connect_pair(&e, &p);
-		if (p.crv == 0 && p.srv == 0) {
-			worked++;
-			h_pair_echo(&p);
-		} else {
-			refused++;
-			/* Whoever was refused says why. */
-			error = tls_error(p.client);
-			if (p.srv == -1 &&
-			    strstr(tls_error(p.server), "goproxy") != NULL)
-				error = tls_error(p.server);
-			CHECK_STR(error, "handshake failed: goproxy has too "
-					 "many open files");
-		}
-		h_pair_echo(&e.bystander);
-		if (room == 17)
-			check_idle(worker);
-		h_pair_free(&p);
-		limit_back(worker, RLIMIT_NOFILE, &old);
+	first = h_wait_helper("worker", -1);
+	/* Those that come after it raise theirs to the hard one. */
+	all.rlim_cur = all.rlim_max = 64;
+	limit_back(h_wait_helper("", -1), RLIMIT_NOFILE, &all);
+	limit_soft(first, RLIMIT_NOFILE, 64, &old);
+	for (i = 0; i < 40; i++) {
+		connect_pair(&e, &pairs[i]);
+		if (pairs[i].crv != 0 || pairs[i].srv != 0)
+			FAIL("pair %zu: client: %s; server: %s; %zu workers", i,
+			    tls_error(pairs[i].client),
+			    tls_error(pairs[i].server),
+			    h_helper_list("worker", list, 8));
 	}
-	CHECK(worked > 0);
-	CHECK(refused > 0);
+	workers = h_helper_list("worker", list, 8);
+	CHECK(workers >= 3 && workers <= 8);
+	for (i = 0; i < 40; i++)
+		h_pair_echo(&pairs[i]);
+	h_pair_echo(&e.bystander);
+	check_idle(first);
+	/* When both directions are over a worker is asked how they ended. */
+	for (i = 0; i < 40; i++) {
+		CHECK_INT(shutdown(pairs[i].cfd, SHUT_WR), 0);
+		CHECK_INT(h_read_some(pairs[i].server, pairs[i].sfd, &c, 1), 0);
+		CHECK_INT(shutdown(pairs[i].sfd, SHUT_WR), 0);
+		CHECK_INT(h_read_some(pairs[i].client, pairs[i].cfd, &c, 1), 0);
+		h_pair_free(&pairs[i]);
+	}
+	limit_back(first, RLIMIT_NOFILE, &old);
 	recovers(&e);
+	CHECK_INT(kill(first, 0), 0);
+	h_pair_echo(&e.bystander);
+	close_ends(&e);
+	return 0;
+}
+
+/* And if no other can be started, those that find no room hear of it. */
+static int
+last_files_peer(int argc, char **argv)
+{
+	struct rlimit old, processes;
+	struct ends e = { 0 };
+	pid_t worker, supervisor;
+	struct h_pair pairs[40];
+	size_t i, n;
+
+	(void)argc;
+	(void)argv;
+	configure_unprivileged(&e);
+	open_ends(&e, TLS_ISOLATION_PROCESS);
+	worker = h_wait_helper("worker", -1);
+	supervisor = h_wait_helper("", -1);
+	limit_soft(supervisor, RLIMIT_NPROC, 0, &processes);
+	limit_soft(worker, RLIMIT_NOFILE, 64, &old);
+	for (n = 0; n < 40; n++) {
+		connect_pair(&e, &pairs[n]);
+		if (pairs[n].crv != 0 || pairs[n].srv != 0)
+			break;
+	}
+	CHECK(n > 0 && n < 40);
+	blames_goproxy(&pairs[n]);
+	for (i = 0; i < n; i++)
+		h_pair_echo(&pairs[i]);
+	h_pair_echo(&e.bystander);
+	check_idle(worker);
+	check_idle(supervisor);
+	h_pair_free(&pairs[n]);
+	for (i = 0; i < 3; i++)
+		h_pair_free(&pairs[i]);
+	recovers(&e);
+	limit_back(supervisor, RLIMIT_NPROC, &processes);
+	recovers(&e);
+	for (; i < n; i++)
+		h_pair_free(&pairs[i]);
 	CHECK(h_wait_helper("worker", -1) == worker);
 	h_pair_echo(&e.bystander);
 	close_ends(&e);
@@ -267,6 +305,13 @@ worker_without_files(void **state)
 {
 	(void)state;
 	run("worker_files");
+}
+
+static void
+no_files_left(void **state)
+{
+	(void)state;
+	run("last_files");
 }
 
 /* No process can be started for a connection that has one to itself. */
@@ -340,6 +385,7 @@ memory_peer(int argc, char **argv)
 	worker = h_wait_helper("worker", -1);
 	if (prlimit(worker, RLIMIT_DATA, NULL, &old) == -1)
 		return 77;
+	limit_soft(worker, RLIMIT_DATA, 1 << 20, &old);
 	limit_soft(worker, RLIMIT_AS, 1 << 20, &old);
 	/* Until it needs some: what it has may last for a while. */
 	limit = (h_raise_nofile() - 100) / 2;
@@ -348,10 +394,10 @@ memory_peer(int argc, char **argv)
 		if (pairs[n].crv == -1 || pairs[n].srv == -1)
 			break;
 	}
-	CHECK(n < MEMORY_PAIRS && n < limit);
-	CHECK_HAS(
-	    tls_error(pairs[n].crv == -1 ? pairs[n].client : pairs[n].server),
-	    "goproxy");
+	if (n == MEMORY_PAIRS || n == limit)
+		FAIL("%d pairs, limit %d, %zu workers", n, limit,
+		    h_helper_list("worker", NULL, 0));
+	blames_goproxy(&pairs[n]);
 	for (; n >= 0; n--)
 		h_pair_free(&pairs[n]);
 	CHECK_INT(h_read_some(e.bystander.client, e.bystander.cfd, &c, 1), -1);
@@ -539,6 +585,7 @@ byte_by_byte(void **state)
 
 static const struct CMUnitTest tests[] = {
 	cmocka_unit_test(worker_without_files),
+	cmocka_unit_test(no_files_left),
 	cmocka_unit_test(no_processes_left),
 	cmocka_unit_test(worker_without_memory),
 	cmocka_unit_test(half_open_handshakes),
@@ -548,6 +595,7 @@ static const struct CMUnitTest tests[] = {
 
 static const struct h_peer peers[] = {
 	{ "worker_files", worker_files_peer },
+	{ "last_files", last_files_peer },
 	{ "processes", processes_peer },
 	{ "memory", memory_peer },
 	{ "flood", flood_peer },

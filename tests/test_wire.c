@@ -17,7 +17,7 @@
 
 /* Those of the link between keeper and worker; the C library has none. */
 static const char *const go_only[] = { "CONFIG", "CONFIG_READY",
-	"CONFIG_CLOSED", "CONFIG_UPDATE", "REFRESH", "SIGN", "SIGN_REPLY",
+	"CONFIG_CLOSED", "CONFIG_UPDATE", "REFRESH", "OVERFLOW", "OVERFLOW_REPLY", "SIGN", "SIGN_REPLY",
 	"KEY_DONE", "DRAIN", "NO_WORKER" };
 
 /* Everything between "vector" and "end". */

@@ -30,6 +30,11 @@ type config struct {
 	single bool
 	signed bool // a single one has had its signature
 
+	// next is the same for connections that the worker has no room for,
+	// and nextWorker who serves it.
+	next       *config
+	nextWorker *worker
+
 	// answer is called once: with an empty text when a worker is ready, or
 	// else with what the application shall see. gone is called at the end.
 	answer func(text string)

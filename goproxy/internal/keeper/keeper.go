@@ -183,11 +183,12 @@ func (k *keeper) drop() {
 	if k.users > 0 {
 		return
 	}
-	for _, w := range []*worker{k.shared, k.spare} {
-		if w != nil {
-			// Not here: it may be w that calls.
-			go w.finish()
-		}
+	// Not here: it may be one of them that calls.
+	if k.spare != nil {
+		go k.spare.finish()
+	}
+	for w := k.shared; w != nil; w = w.next {
+		go w.finish()
 	}
 	k.running.Done()
 }

@@ -60,6 +60,7 @@ type worker struct {
 	link    *link // nil while there is no process
 	final   bool  // no other configuration will come
 	ended   bool
+	next    *worker // takes what has no room here; under the keeper's mutex
 
 	// deaths counts processes that died soon, one after another. After too
 	// many there is a pause until retry, and cause says why.
@@ -154,10 +155,15 @@ func (w *worker) end() {
 	defer k.mu.Unlock()
 	k.workers--
 	if k.shared == w {
-		k.shared = nil
+		k.shared = w.next
 	}
 	if k.spare == w {
 		k.spare = nil
+	}
+	for p := k.shared; p != nil; p = p.next {
+		if p.next == w {
+			p.next = w.next
+		}
 	}
 }
 
@@ -469,7 +475,18 @@ func (w *worker) handle(l *link, b []byte, fds channel.Fds) error {
 		if conf == nil || conf.single {
 			return errWorker
 		}
-		return conf.replaceUpdate(fds)
+		if err := conf.replaceUpdate(fds); err != nil {
+			return err
+		}
+		if conf.nextWorker != nil {
+			conf.nextWorker.refresh(conf.next, conf.update[0])
+		}
+	case *wire.Overflow:
+		conf := w.configs[m.Config]
+		if conf == nil {
+			return errWorker
+		}
+		return w.overflow(l, conf)
 	case *wire.KeyDone:
 		if w.configs[m.Config] == nil {
 			return errWorker

@@ -768,6 +768,24 @@ type Refresh struct {
 func (*Refresh) number() uint16   { return 0x0019 }
 func (m *Refresh) fields(c coder) { c.u32("config", &m.Config) }
 
+// Overflow asks for a worker that takes the connections of a configuration
+// for which the one that asks has no descriptors left.
+type Overflow struct {
+	Config uint32
+}
+
+func (*Overflow) number() uint16   { return 0x001c }
+func (m *Overflow) fields(c coder) { c.u32("config", &m.Config) }
+
+// OverflowReply brings a config channel to that worker, or says by its lack
+// that there is none.
+type OverflowReply struct {
+	Config uint32
+}
+
+func (*OverflowReply) number() uint16   { return 0x009c }
+func (m *OverflowReply) fields(c coder) { c.u32("config", &m.Config) }
+
 type NoWorker struct {
 	Error uint32
 }

@@ -199,6 +199,8 @@ var table = []row{
 	{0x0012, "CONFIG_CLOSED", "worker", "link", 0, 0, "config:u32", func() Message { return new(ConfigClosed) }},
 	{0x0015, "CONFIG_UPDATE", "worker", "link", 1, 1, "config:u32", func() Message { return new(ConfigUpdate) }},
 	{0x0019, "REFRESH", "keeper", "link", 1, 1, "config:u32", func() Message { return new(Refresh) }},
+	{0x001c, "OVERFLOW", "worker", "link", 0, 0, "config:u32", func() Message { return new(Overflow) }},
+	{0x009c, "OVERFLOW_REPLY", "keeper", "link", 0, 1, "config:u32", func() Message { return new(OverflowReply) }},
 	{0x0013, "SIGN", "worker", "link", 0, 0, "request:u64 config:u32 slot:u32 scheme:u16 message:bytes", func() Message { return new(Sign) }},
 	{0x0093, "SIGN_REPLY", "keeper", "link", 0, 0, "request:u64 error:str signature:bytes", func() Message { return new(SignReply) }},
 	{0x004a, "KEY_DONE", "worker", "link", 0, 0, "config:u32 slot:u32", func() Message { return new(KeyDone) }},

@@ -35,6 +35,10 @@ type config struct {
 	started bool
 	tls     *tlsconf.Config
 	loaded  chan struct{} // closed when tls is set, or will not be
+	// next is the way to the worker that takes what has no room here, as
+	// serve knows it; given is what the keeper gives for it.
+	next  *channel.Conn
+	given chan *channel.Conn
 	// handshakes may still need the key when the channel is closed.
 	handshakes sync.WaitGroup
 
@@ -65,6 +69,7 @@ func newConfig(w *worker, id, draft uint32, c *channel.Conn) *config {
 		draft:   draft,
 		channel: c,
 		loaded:  make(chan struct{}),
+		given:   make(chan *channel.Conn, 1),
 		conns:   make(map[uint64]connection),
 		ended:   make(map[uint64]past),
 	}
@@ -75,6 +80,8 @@ func newConfig(w *worker, id, draft uint32, c *channel.Conn) *config {
 // there was one.
 func (c *config) run(documents channel.Fds) {
 	defer c.channel.Close()
+	c.worker.files.Add(configFiles)
+	defer c.worker.files.Add(-configFiles)
 	err := c.load(documents)
 	close(c.loaded)
 	documents.Close()
@@ -87,6 +94,9 @@ func (c *config) run(documents channel.Fds) {
 	}
 	defer c.tls.Close()
 	c.serve()
+	if c.next != nil {
+		c.next.Close()
+	}
 	c.handshakes.Wait()
 	// Without a keeper there is nobody to tell.
 	_ = c.worker.link.Send(&wire.ConfigClosed{Config: c.id})
@@ -164,10 +174,16 @@ func (c *config) handle(b []byte, fds channel.Fds) bool {
 	case *wire.Engine:
 		return c.engine(m, fds)
 	case *wire.Status:
+		if c.next != nil && !c.knows(m.Connection) && c.next.Send(m, fds...) == nil {
+			return true
+		}
 		ending := c.status(m.Connection)
 		// Who does not wait for the answer does not need it.
 		_ = channel.Reply(fds.Take(0), &wire.StatusReply{Ending: ending.Code, Error: ending.Text})
 	case *wire.OCSP:
+		if c.next != nil && !c.knows(m.Connection) && c.next.Send(m, fds...) == nil {
+			return true
+		}
 		response, reply := fds.Take(0), fds.Take(1)
 		c.worker.busy.Add(1)
 		go func() {
@@ -232,44 +248,7 @@ func (c *config) ocsp(id uint64, response int) *wire.OCSPReply {
 	return reply
 }
 
-const (
-	errExhausted = "goproxy has too many open files"
-	// reserve is how many descriptors are left to those who close or ask
-	// for something, so that a connection that there is no room for gets
-	// an answer instead of being lost on the way.
-	reserve = 16
-)
-
-// headroom reports whether so many descriptors more than the reserve can be
-// opened.
-func headroom(fd int) bool {
-	var limit unix.Rlimit
-	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &limit); err != nil {
-		return false
-	}
-	// The lowest numbers are taken first.
-	const most = 1 << 30
-	top := int(min(limit.Cur, most)) - reserve
-	if n, err := unix.FcntlInt(uintptr(fd), unix.F_DUPFD_CLOEXEC, max(top, 0)); err == nil {
-		unix.Close(n)
-		if n == top {
-			return true
-		}
-	}
-	// But there can be holes among them.
-	var got [reserve]int
-	n := 0
-	for ; n < reserve; n++ {
-		var err error
-		if got[n], err = unix.FcntlInt(uintptr(fd), unix.F_DUPFD_CLOEXEC, 0); err != nil {
-			break
-		}
-	}
-	for _, fd := range got[:n] {
-		unix.Close(fd)
-	}
-	return n == reserve
-}
+const errExhausted = "goproxy has too many open files"
 
 const allFlags = wire.VerifyChain | wire.VerifyName | wire.VerifyTimes | wire.VerifyStaple
 
@@ -281,7 +260,7 @@ func (c *config) start(m *wire.Start, fds channel.Fds) bool {
 	if nfds < 2 || nfds > 5 || c.tls.Server() && nfds%2 != 0 {
 		return false
 	}
-	return c.connect(m.Verify, m.Servername, m.Context, fds,
+	return c.connect(m, m.Verify, m.Servername, m.Context, fds,
 		func(fds channel.Fds, o conn.Options) (connection, error) { return conn.New(fds, o) }, conn.Decline)
 }
 
@@ -293,12 +272,12 @@ func (c *config) engine(m *wire.Engine, fds channel.Fds) bool {
 	if nfds < 1 || nfds > 2 || c.tls.Server() && nfds != 1 {
 		return false
 	}
-	return c.connect(m.Verify, m.Servername, m.Context, fds,
+	return c.connect(m, m.Verify, m.Servername, m.Context, fds,
 		func(fds channel.Fds, o conn.Options) (connection, error) { return conn.NewEngine(fds, o) }, conn.DeclineEngine)
 }
 
-// connect runs the connection that begin makes.
-func (c *config) connect(verify uint8, name string, context uint64, fds channel.Fds,
+// connect runs the connection that begin makes, or passes m on.
+func (c *config) connect(m wire.Message, verify uint8, name string, context uint64, fds channel.Fds,
 	begin func(channel.Fds, conn.Options) (connection, error), decline func(channel.Fds, string)) bool {
 	if verify&^allFlags != 0 || c.tls.Server() && name != "" {
 		return false
@@ -307,7 +286,11 @@ func (c *config) connect(verify uint8, name string, context uint64, fds channel.
 		return false
 	}
 	c.started = true
-	if !headroom(fds[0]) {
+	files := int64(len(fds))
+	if !c.worker.take(files) {
+		if c.pass(m, fds) {
+			return true
+		}
 		if c.tls.Requests() {
 			fds = fds[:len(fds)-1]
 		}
@@ -316,6 +299,7 @@ func (c *config) connect(verify uint8, name string, context uint64, fds channel.
 	}
 	ask, err := c.asker(context, &fds)
 	if err != nil {
+		c.worker.files.Add(-files)
 		return true
 	}
 	options := conn.Options{
@@ -336,6 +320,7 @@ func (c *config) connect(verify uint8, name string, context uint64, fds channel.
 		if ask != nil {
 			ask.finish()
 		}
+		c.worker.files.Add(-files)
 		// A wrong descriptor is this connection's trouble alone, and
 		// the end of its data channel tells the application.
 		return !c.single
@@ -344,9 +329,35 @@ func (c *config) connect(verify uint8, name string, context uint64, fds channel.
 	c.worker.busy.Add(1)
 	go func() {
 		defer c.worker.busy.Done()
+		defer c.worker.files.Add(-files)
 		c.connection(cn, ask)
 	}()
 	return true
+}
+
+// pass gives a new connection to another worker, which the keeper starts where
+// there is none yet. It reports whether there is one.
+func (c *config) pass(m wire.Message, fds channel.Fds) bool {
+	if c.single {
+		return false
+	}
+	for asked := false; ; {
+		if c.next == nil {
+			if asked || c.worker.link.Send(&wire.Overflow{Config: c.id}) != nil {
+				return false
+			}
+			asked = true
+			if c.next = <-c.given; c.next == nil {
+				return false
+			}
+		}
+		if c.next.Send(m, fds...) == nil {
+			return true
+		}
+		// It has died.
+		c.next.Close()
+		c.next = nil
+	}
 }
 
 // asker takes the last descriptor, where the configuration has requests.
@@ -399,6 +410,13 @@ func (c *config) remember(id uint64, p past) {
 	c.order = append(c.order, id)
 }
 
+func (c *config) knows(id uint64) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	_, ended := c.ended[id]
+	return ended || c.conns[id] != nil
+}
+
 func (c *config) status(id uint64) conn.Ending {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -421,12 +439,7 @@ func (c *config) peer(id uint64) ([]*x509.Certificate, bool) {
 // newID returns a number that is not in use and cannot be guessed, so that
 // an application cannot ask for another's connection.
 func (c *config) newID() uint64 {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return newNumber(func(n uint64) bool {
-		_, ended := c.ended[n]
-		return ended || c.conns[n] != nil
-	})
+	return newNumber(c.knows)
 }
 
 // newNumber returns one that is not 0, not taken and not to be guessed.

@@ -6,6 +6,9 @@ package worker
 import (
 	"errors"
 	"sync"
+	"sync/atomic"
+
+	"golang.org/x/sys/unix"
 
 	"libtls-proxy/goproxy/internal/channel"
 	"libtls-proxy/goproxy/internal/tlsconf"
@@ -15,6 +18,18 @@ import (
 
 // configFds is how many descriptors come with CONFIG at least.
 const configFds = 2
+
+const (
+	// configFiles are those of a configuration: its channel, that to the
+	// next worker, and the last update for a moment.
+	configFiles = 3
+	// baseFiles are the standard ones, the link, and the runtime's.
+	baseFiles = 12
+	// reserve is how many are left to those who close or ask for
+	// something, so that a connection that there is no room for gets an
+	// answer instead of being lost on the way.
+	reserve = 16
+)
 
 var errProtocol = errors.New("the keeper broke the protocol")
 
@@ -27,6 +42,7 @@ type worker struct {
 	sessions   sync.Mutex // held where session files are read and written
 	mu         sync.Mutex
 	configs    map[uint32]*config
+	files      atomic.Int64 // descriptors of configurations and connections
 	// busy counts configurations and connections, and one for as long as
 	// the keeper may send more.
 	busy sync.WaitGroup
@@ -56,6 +72,22 @@ func Run(fd int) error {
 	case err := <-failed:
 		return err
 	}
+}
+
+// take counts the descriptors of a connection, if there is room for them.
+// They are not looked for: whoever took what is left to find out how much it is
+// would have it when another one needs it.
+func (w *worker) take(files int64) bool {
+	var limit unix.Rlimit
+	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &limit); err != nil {
+		return false
+	}
+	const most = 1 << 30
+	if w.files.Add(files)+baseFiles+reserve <= int64(min(limit.Cur, most)) {
+		return true
+	}
+	w.files.Add(-files)
+	return false
 }
 
 func (w *worker) serve() error {
@@ -120,6 +152,8 @@ func (w *worker) handle(b []byte, fds channel.Fds, drained *bool) error {
 		if conf := w.get(m.Config); conf != nil && !conf.refresh(fds[0]) {
 			return errProtocol
 		}
+	case *wire.OverflowReply:
+		return w.overflow(m, fds)
 	case *wire.SignReply:
 		if !w.signatures.answer(m) {
 			return errProtocol
@@ -132,6 +166,27 @@ func (w *worker) handle(b []byte, fds channel.Fds, drained *bool) error {
 		w.busy.Done()
 	}
 	return nil
+}
+
+func (w *worker) overflow(m *wire.OverflowReply, fds channel.Fds) error {
+	// A configuration that waits for the answer is still there.
+	conf := w.get(m.Config)
+	if conf == nil {
+		return errProtocol
+	}
+	var next *channel.Conn
+	if len(fds) > 0 {
+		var err error
+		if next, err = channel.New(fds.Take(0)); err != nil {
+			return err
+		}
+	}
+	select {
+	case conf.given <- next:
+		return nil
+	default:
+		return errProtocol
+	}
 }
 
 func (w *worker) set(id uint32, conf *config) {
