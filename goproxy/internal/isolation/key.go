@@ -3,6 +3,7 @@
 package main
 
 import (
+	"bytes"
 	"crypto/ecdsa"
 	"crypto/ed25519"
 	"crypto/rand"
@@ -91,10 +92,38 @@ func readKey(certs, kind string) (*privateKey, error) {
 		// A zero byte before it may be anything's.
 		structure = append(structure, append([]byte{0}, n.Bytes...))
 	}
+	structure = append(structure, k.framing(block.Bytes)...)
 	k.others = append(k.others, memscan.Secret{Name: "PEM", Bytes: data, Except: public},
 		// The numbers are counted for themselves.
 		memscan.Secret{Name: "DER", Bytes: block.Bytes, Except: structure})
 	return k, nil
+}
+
+// framing returns the windows of der with hardly a byte of a number: tags,
+// lengths, and the end or the beginning of what is public.
+func (k *privateKey) framing(der []byte) [][]byte {
+	const few = 4
+	private := make([]bool, len(der))
+	for _, n := range k.numbers {
+		if at := bytes.Index(der, n.Bytes); at >= 0 {
+			for i := range n.Bytes {
+				private[at+i] = true
+			}
+		}
+	}
+	var list [][]byte
+	for i := range len(der) - memscan.Window + 1 {
+		count := 0
+		for _, p := range private[i : i+memscan.Window] {
+			if p {
+				count++
+			}
+		}
+		if count < few {
+			list = append(list, der[i:i+memscan.Window])
+		}
+	}
+	return list
 }
 
 func (k *privateKey) secrets() []memscan.Secret {
