@@ -8,22 +8,30 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-#define REQUEST_MAX 8192
-
-/* An HTTP request without a body; the strings are in head. */
+/* An HTTP request; the strings are in head, and NULL where there is none. */
 struct request {
-	char head[REQUEST_MAX + 1];
+	char *head;
+	char *path;		     /* of the target: decoded, without dots */
 	const char *method, *target; /* NULL if it is not that far */
-	bool is_head;		     /* the method, that is */
-	bool keep_alive;
-	const char *range, *if_range, *if_modified_since;
+	const char *version;
+	const char *query;
+	const char *host; /* in lower case, without the port */
+	bool is_head;	  /* the method, that is */
+	bool keep_alive;  /* false as well if its end is not known */
+	bool expects;	  /* 100 (Continue) before its body */
+	off_t body;	  /* its length */
+	const char *if_match, *if_none_match;
+	const char *if_modified_since, *if_unmodified_since;
+	const char *if_range, *range;
+	const char *referer, *user_agent;
 };
 
-/* Takes a head, which ends with an empty line, apart: 200 or what is wrong. */
-int request_parse(struct request *r, const char *head, size_t len);
-/* The part of a file that is wanted: 206, 200 for all of it, or 416. */
-int request_range(const char *range, off_t size, off_t *first, off_t *count);
-/* Copies the path of the target, decoded, to path of REQUEST_MAX bytes. */
-bool request_path(const struct request *r, char *path);
+/*
+ * Takes apart a head of len bytes, which end with an empty line and a NUL:
+ * 200 or the status that tells what is wrong. The request owns the head, and
+ * is to be cleared, whatever the result.
+ */
+int request_parse(struct request *r, char *head, size_t len, int max_fields);
+void request_clear(struct request *r);
 
 #endif
