@@ -6,6 +6,8 @@
 #ifndef TLSP_PLATFORM_H
 #define TLSP_PLATFORM_H
 
+#include <sys/types.h>
+
 #include <stddef.h>
 
 /*
@@ -22,6 +24,12 @@ int tlsp_platform_open_program(const char *path);
  */
 int tlsp_platform_spawn(int supervisor, int goproxy, int control,
     const char **stage);
+
+/*
+ * write(2) without the signals that it may raise, SIGPIPE and SIGXFSZ: they
+ * are errors alone.
+ */
+ssize_t tlsp_platform_quiet_write(int fd, const void *buf, size_t len);
 
 /* As tlsp_memory_fd() in proxy.h. */
 int tlsp_platform_memory_fd(const void *buf, size_t len);

@@ -48,23 +48,30 @@ tlsp_platform_open_program(const char *path)
 	return fd == -1 ? -1 : tlsp_fd_move_high(fd);
 }
 
-/* A write beyond RLIMIT_FSIZE is an error and no signal. */
-static ssize_t
-quiet_write(int fd, const void *buf, size_t len)
+ssize_t
+tlsp_platform_quiet_write(int fd, const void *buf, size_t len)
 {
 	const struct timespec now = { 0, 0 };
-	sigset_t xfsz, old, pending;
-	int saved;
+	sigset_t raised, old, pending;
+	int sig, saved;
 	ssize_t n;
 
-	sigemptyset(&xfsz);
-	sigaddset(&xfsz, SIGXFSZ);
-	pthread_sigmask(SIG_BLOCK, &xfsz, &old);
+	sigemptyset(&raised);
+	sigaddset(&raised, SIGPIPE);
+	sigaddset(&raised, SIGXFSZ);
+	pthread_sigmask(SIG_BLOCK, &raised, &old);
 	sigpending(&pending);
 	n = write(fd, buf, len);
 	saved = errno;
-	if (n == -1 && saved == EFBIG && !sigismember(&pending, SIGXFSZ))
-		(void)sigtimedwait(&xfsz, NULL, &now);
+	sig = n != -1	       ? 0
+	      : saved == EPIPE ? SIGPIPE
+	      : saved == EFBIG ? SIGXFSZ
+			       : 0;
+	if (sig != 0 && !sigismember(&pending, sig)) {
+		sigemptyset(&raised);
+		sigaddset(&raised, sig);
+		(void)sigtimedwait(&raised, NULL, &now);
+	}
 	pthread_sigmask(SIG_SETMASK, &old, NULL);
 	errno = saved;
 	return n;
@@ -81,7 +88,7 @@ tlsp_platform_memory_fd(const void *buf, size_t len)
 	if (fd == -1)
 		return -1;
 	while (len > 0) {
-		n = quiet_write(fd, p, len);
+		n = tlsp_platform_quiet_write(fd, p, len);
 		if (n == -1 && errno == EINTR)
 			continue;
 		if (n == -1)

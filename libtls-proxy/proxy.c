@@ -16,9 +16,12 @@
 
 #include "platform.h"
 #include "tls_internal.h"
+#include "trace.h"
 
 /* When goproxy starts: "early" is when the library is loaded. */
 #define START_VARIABLE "LIBTLS_PROXY_START"
+/* The directory of goproxy's programs, instead of the installed one. */
+#define LIBEXEC_VARIABLE "LIBTLS_PROXY_LIBEXEC"
 
 /* Committing thousands of key pairs takes seconds. */
 #define COMMIT_TIMEOUT_MS 30000
@@ -49,14 +52,22 @@ static struct {
 	.goproxy = { "goproxy", TLSP_HANDLE_NONE },
 };
 
+/* NULL where the user has not named one. */
+static const char *
+libexec_override(void)
+{
+	const char *dir = secure_getenv(LIBEXEC_VARIABLE);
+
+	return dir == NULL || *dir == '\0' ? NULL : dir;
+}
+
 static int
 program_path(const struct program *program, char *path, size_t size)
 {
-	const char *dir;
+	const char *dir = libexec_override();
 	int n;
 
-	dir = secure_getenv("LIBTLS_PROXY_LIBEXEC");
-	if (dir == NULL || *dir == '\0')
+	if (dir == NULL)
 		dir = TLSP_LIBEXECDIR;
 	n = snprintf(path, size, "%s/%s", dir, program->name);
 	if (n < 0 || (size_t)n >= size) {
@@ -96,16 +107,66 @@ unlock(void)
 	pthread_mutex_unlock(&proxy.mutex);
 }
 
+/* What the user can do about it, as " (...)"; "" where that is not known. */
+static void
+set_remedy(char *text, size_t size, int errnum, const char *what)
+{
+	text[0] = '\0';
+	/* What is there to be executed, but lacks its interpreter. */
+	if (errnum == ENOENT && strcmp(what, "start") == 0)
+		errnum = ENOEXEC;
+	switch (errnum) {
+	case ENOENT:
+	case ENOTDIR:
+		(void)snprintf(text, size, " (%s)",
+		    libexec_override() != NULL
+			? "correct or unset " LIBEXEC_VARIABLE
+			: "install libtls-proxy, or set " LIBEXEC_VARIABLE);
+		break;
+	case EACCES:
+		(void)snprintf(text, size,
+		    " (let user %lu execute it: mode, directories, noexec)",
+		    (unsigned long)geteuid());
+		break;
+	case ELIBBAD:
+	case ENOEXEC:
+		(void)snprintf(text, size,
+		    " (no program of this system: install libtls-proxy again)");
+		break;
+	/* What a program's own limits and filters give. */
+	case EAGAIN:
+	case EMFILE:
+	case ENOSYS:
+	case EPERM:
+		(void)snprintf(text, size,
+		    " (if the program restricts itself, set " START_VARIABLE
+		    "=early)");
+		break;
+	}
+}
+
 static void
 set_start_error(struct tls_error *error, int errnum, const char *what,
     const struct program *program)
 {
-	char path[4096];
+	char path[4096], remedy[128];
 
 	if (program_path(program, path, sizeof(path)) == -1)
 		path[0] = '\0';
-	tls_error_set(error, 0, errnum, "failed to %s goproxy '%s'", what,
-	    path);
+	set_remedy(remedy, sizeof(remedy), errnum, what);
+	tls_error_set(error, 0, errnum, "failed to %s goproxy '%s'%s", what,
+	    path, remedy);
+}
+
+/* For a goproxy that runs, but is not as it should be. */
+static void
+set_program_error(struct tls_error *error, const char *text)
+{
+	char path[4096];
+
+	if (program_path(&proxy.goproxy, path, sizeof(path)) == -1)
+		path[0] = '\0';
+	tls_error_set(error, 0, 0, "goproxy '%s' %s", path, text);
 }
 
 /* Starts goproxy; called with the mutex held. */
@@ -116,12 +177,17 @@ start(struct tls_error *error)
 	const char *when = secure_getenv(START_VARIABLE);
 	int pair[2] = { -1, -1 };
 	const char *stage;
+	char path[4096];
 	size_t i;
 	int rv = -1;
 
 	if (when != NULL && *when != '\0' && strcmp(when, "early") != 0) {
 		tls_error_set(error, 0, 0,
 		    START_VARIABLE " is '%s', want 'early' or nothing", when);
+		return -1;
+	}
+	if (tlsp_trace_problem() != NULL) {
+		tls_error_set(error, 0, 0, "%s", tlsp_trace_problem());
 		return -1;
 	}
 	for (i = 0; i < 2; i++) {
@@ -145,6 +211,8 @@ start(struct tls_error *error)
 	tlsp_handle_set(&proxy.control, tlsp_fd_move_high(pair[0]));
 	pair[0] = -1;
 	rv = 0;
+	if (program_path(&proxy.goproxy, path, sizeof(path)) == 0)
+		tlsp_trace_text("started", path);
 
 err:
 	tlsp_fd_close(&pair[0]);
@@ -165,6 +233,7 @@ load(void)
 	const char *when = secure_getenv(START_VARIABLE);
 	int saved = errno;
 
+	tlsp_trace_open();
 	(void)program_open(&proxy.supervisor);
 	(void)program_open(&proxy.goproxy);
 	/* A child must not inherit the mutex locked by another thread. */
@@ -190,6 +259,7 @@ unload(void)
 	tlsp_handle_close(&proxy.control);
 	tlsp_handle_close(&proxy.supervisor.handle);
 	tlsp_handle_close(&proxy.goproxy.handle);
+	tlsp_trace_close();
 	unlock();
 }
 
@@ -220,6 +290,7 @@ send_message(int fd, unsigned int number, const void *message, const int *fds,
 	}
 	rv = tlsp_channel_send(fd, buf, len, fds, nfds,
 	    tlsp_deadline_in(TLSP_SEND_TIMEOUT));
+	tlsp_trace_sent(fd, number, message, len, nfds, rv);
 	tls_wipe(buf, len); /* it may have been a password */
 	return rv;
 }
@@ -372,12 +443,17 @@ hello(struct tlsp_handle *draft, struct tls_error *error)
 		/* The control channel may seem alive for a moment yet. */
 		forget_control(&handle);
 		rv = 1;
-	} else if (version != 0 && version != TLSP_WIRE_VERSION)
-		tls_error_set(error, 0, 0,
-		    "goproxy speaks protocol version %u, libtls-proxy %s "
-		    "speaks version %u",
+	} else if (version != 0 && version != TLSP_WIRE_VERSION) {
+		char text[256];
+
+		/* It is of no use to this library. */
+		forget_control(&handle);
+		(void)snprintf(text, sizeof(text),
+		    "speaks protocol version %u, but the library (libtls-proxy "
+		    "%s) version %u: install both from one release",
 		    version, TLSP_VERSION, TLSP_WIRE_VERSION);
-	else
+		set_program_error(error, text);
+	} else
 		set_answer_error(error);
 	tlsp_fd_close(&pair[0]);
 	tlsp_fd_close(&pair[1]);
@@ -391,8 +467,8 @@ tlsp_draft_open(struct tlsp_handle *draft, struct tls_error *error)
 
 	if ((rv = hello(draft, error)) == 1 &&
 	    (rv = hello(draft, error)) == 1) {
-		errno = ECONNRESET;
-		set_answer_error(error);
+		set_program_error(error,
+		    "ends as soon as it starts: run it with --self-test");
 		rv = -1;
 	}
 	return rv;

@@ -17,6 +17,7 @@
 #include <unistd.h>
 
 #include "tls_internal.h"
+#include "trace.h"
 
 /*
  * How long a call may wait for goproxy to say how a connection ended: a call
@@ -81,6 +82,8 @@ tls_error_set(struct tls_error *error, int code, int errnum, const char *fmt,
 		free(msg);
 		msg = full;
 	}
+	if (msg != NULL)
+		tlsp_trace_text("error", msg);
 	error_replace(error, msg, code, errnum);
 }
 
@@ -636,6 +639,7 @@ sign_callback(struct tls *ctx, const struct tlsp_sign_callback *question)
 	/* The worker has read all that was sent before: there is room. */
 	rv = tlsp_channel_send(fd, frame, 4 + frame_len, NULL, 0,
 	    tlsp_deadline_in(0));
+	tlsp_trace_sent(fd, TLSP_SIGN_CALLBACK_REPLY, &reply, frame_len, 0, rv);
 	if (rv == -1)
 		tls_set_error(ctx, TLS_ERROR_UNKNOWN, "handshake failed");
 
@@ -779,6 +783,8 @@ send_close_mark(struct tls *ctx, int number, int reply)
 	for (;;) {
 		if (tlsp_channel_send(number, &mark, sizeof(mark), &reply, 1,
 			tlsp_deadline_in(0)) == 0) {
+			tlsp_trace_sent(number, TLSP_CLOSE, NULL, sizeof(mark),
+			    1, 0);
 			ctx->idle_calls = 0;
 			return 0;
 		}
@@ -960,6 +966,7 @@ resume(struct tls *ctx, int rest)
 	if (tlsp_channel_send(rest, &mark, sizeof(mark), fds, nfds,
 		tlsp_deadline_in(0)) == -1)
 		return send_failed(ctx, "read", rest);
+	tlsp_trace_sent(rest, TLSP_RESUME, NULL, sizeof(mark), nfds, 0);
 	copy_blocking(fds[0], rest);
 	if (replace(rest, fds[0]) == -1) {
 		tls_set_error(ctx, TLS_ERROR_UNKNOWN, "read failed");

@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "tls_internal.h"
+#include "trace.h"
 
 /* Bytes that grow; a failure sticks. */
 struct document {
@@ -58,6 +59,7 @@ add(struct document *doc, unsigned int number, const void *message)
 	tlsp_put_u32(doc->buf + doc->len, (uint32_t)len);
 	tlsp_wire_encode(doc->buf + doc->len + 4, len, number, message);
 	doc->len += 4 + len;
+	tlsp_trace_sent(-1, number, message, len, 0, 0);
 }
 
 /* Where the keypair's private key is. */

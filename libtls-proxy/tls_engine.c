@@ -18,6 +18,7 @@
 #include <string.h>
 
 #include "tls_internal.h"
+#include "trace.h"
 
 /* A record is a header (type, version, length) and a body of that length. */
 #define HEADER_SIZE 5
@@ -463,7 +464,7 @@ ask(struct tls_engine *e, unsigned int number, const void *message,
 	uint8_t head[64];
 	struct iovec iov[3] = { { .iov_base = head } };
 	size_t len, data = 0, i;
-	int fd;
+	int fd, rv;
 
 	for (i = 0; i < nparts; i++) {
 		iov[i + 1] = parts[i];
@@ -476,8 +477,10 @@ ask(struct tls_engine *e, unsigned int number, const void *message,
 	iov[0].iov_len = 4 + len;
 	if ((fd = tlsp_handle_fd(&e->channel)) == -1)
 		return die(e, "the channel to goproxy was closed");
-	if (tlsp_channel_send_parts(fd, iov, nparts + 1,
-		tlsp_deadline_in(TLSP_SEND_TIMEOUT)) == -1)
+	rv = tlsp_channel_send_parts(fd, iov, nparts + 1,
+	    tlsp_deadline_in(TLSP_SEND_TIMEOUT));
+	tlsp_trace_sent(fd, number, message, len + data, 0, rv);
+	if (rv == -1)
 		return die(e,
 		    errno == ETIMEDOUT ? TLSP_NO_ANSWER : TLSP_WORKER_ENDED);
 	e->asked = number;

@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 #include "tls_internal.h"
+#include "trace.h"
 
 /* So many messages that are no requests may come in one call. */
 #define OTHERS_MAX 256
@@ -562,7 +563,7 @@ answer(struct tls_request *request, unsigned int number, const void *message,
 	const int channel = tlsp_handle_fd(&request->requests->app);
 	uint8_t *buf;
 	size_t len;
-	int rv = -1;
+	int rv;
 
 	if (channel == -1) {
 		tls_set_errorx(request, TLS_ERROR_UNKNOWN,
@@ -581,12 +582,12 @@ answer(struct tls_request *request, unsigned int number, const void *message,
 		return -1;
 	}
 	tlsp_wire_encode(buf, len, number, message);
-	if (tlsp_channel_send(channel, buf, len, &fd, fd == -1 ? 0 : 1,
-		tlsp_deadline_in(0)) == 0)
-		rv = 0;
-	else if (errno == ETIMEDOUT)
+	rv = tlsp_channel_send(channel, buf, len, &fd, fd == -1 ? 0 : 1,
+	    tlsp_deadline_in(0));
+	tlsp_trace_sent(channel, number, message, len, fd == -1 ? 0 : 1, rv);
+	if (rv == -1 && errno == ETIMEDOUT)
 		rv = TLS_WANT_POLLOUT;
-	else
+	else if (rv == -1)
 		tls_set_error(request, TLS_ERROR_UNKNOWN,
 		    "failed to answer the request");
 	tls_wipe(buf, len);

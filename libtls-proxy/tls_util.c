@@ -90,6 +90,14 @@ tls_open_file(const char *filename, const char *kind, struct tls_error *error)
 		return -1;
 	}
 	fd = open(filename, O_RDONLY | O_CLOEXEC);
+	if (fd == -1 && errno == EACCES) {
+		/* Mostly a daemon that has given up its rights too early. */
+		tls_error_set(error, 0, EACCES,
+		    "failed to open %s file '%s' as user %lu (let it read the "
+		    "file, or set it before setuid)",
+		    kind, filename, (unsigned long)geteuid());
+		return -1;
+	}
 	if (fd == -1) {
 		tls_error_set(error, 0, errno, "failed to open %s file '%s'",
 		    kind, filename);

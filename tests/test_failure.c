@@ -123,17 +123,26 @@ put_file(const char *dir, const char *name, const char *text, mode_t mode)
 	close(fd);
 }
 
+/* Puts the program into dir, by this name. */
 static void
-copy_program(const char *dir, const char *name)
+link_program(const char *dir, const char *name, const char *from)
 {
-	char from[512], to[512];
+	char to[512];
 
-	snprintf(from, sizeof(from), "%s/%s", getenv("LIBTLS_PROXY_LIBEXEC"),
-	    name);
 	snprintf(to, sizeof(to), "%s/%s", dir, name);
 	unlink(to);
 	if (symlink(from, to) == -1)
 		FAIL("symlink: %s", strerror(errno));
+}
+
+static void
+copy_program(const char *dir, const char *name)
+{
+	char from[512];
+
+	snprintf(from, sizeof(from), "%s/%s", getenv("LIBTLS_PROXY_LIBEXEC"),
+	    name);
+	link_program(dir, name, from);
 }
 
 static void
@@ -149,16 +158,31 @@ missing_or_wrong_goproxy(void **state)
 		const char *want;
 	} cases[] = {
 		{ "empty directory", NULL, NULL, 0,
+		    " (correct or unset LIBTLS_PROXY_LIBEXEC): "
 		    "No such file or directory" },
-		{ "no goproxy", "", NULL, 0, "No such file or directory" },
-		{ "no supervisor", NULL, "", 0, "No such file or directory" },
-		{ "supervisor is a text", text, "", 0755, "" },
-		{ "goproxy is a text", "", text, 0755, "" },
-		{ "supervisor is a script", script, "", 0755, "" },
-		{ "goproxy is a script", "", script, 0755, "" },
-		{ "supervisor is not executable", text, "", 0644, "" },
-		{ "goproxy is not executable", "", text, 0644, "" },
-		{ "goproxy is empty", "", "\n", 0755, "" },
+		{ "no goproxy", "", NULL, 0,
+		    "/goproxy' (correct or unset LIBTLS_PROXY_LIBEXEC): "
+		    "No such file or directory" },
+		{ "no supervisor", NULL, "", 0,
+		    "/supervisor' (correct or unset LIBTLS_PROXY_LIBEXEC): "
+		    "No such file or directory" },
+		{ "supervisor is a text", text, "", 0755,
+		    "/supervisor' (no program of this system: install "
+		    "libtls-proxy again): Exec format error" },
+		{ "goproxy is a text", "", text, 0755,
+		    "/goproxy' (no program of this system: install "
+		    "libtls-proxy again): Exec format error" },
+		{ "supervisor is a script", script, "", 0755,
+		    "/supervisor' (no program of this system: " },
+		{ "goproxy is a script", "", script, 0755,
+		    "/goproxy' (no program of this system: " },
+		{ "supervisor is not executable", text, "", 0644,
+		    " execute it: mode, directories, noexec): "
+		    "Permission denied" },
+		{ "goproxy is not executable", "", text, 0644,
+		    " execute it: mode, directories, noexec): "
+		    "Permission denied" },
+		{ "goproxy is empty", "", "\n", 0755, "Exec format error" },
 	};
 	char dir[] = "/tmp/test_failure.XXXXXX";
 	char *saved;
@@ -193,11 +217,103 @@ missing_or_wrong_goproxy(void **state)
 	status = h_wait_exit(peer);
 	setenv("LIBTLS_PROXY_LIBEXEC", saved, 1);
 	CHECK_INT(status, 0);
+	/* Where it is installed there is nothing to be seen. */
+	if (access(getenv("LIBEXEC_INSTALLED"), F_OK) == -1) {
+		unsetenv("LIBTLS_PROXY_LIBEXEC");
+		h_case = "not installed";
+		peer = h_start(NULL, 0, "without_goproxy", h_case,
+		    " (install libtls-proxy, or set LIBTLS_PROXY_LIBEXEC): "
+		    "No such file or directory",
+		    (char *)NULL);
+		status = h_wait_exit(peer);
+		setenv("LIBTLS_PROXY_LIBEXEC", saved, 1);
+		CHECK_INT(status, 0);
+	}
 	put_file(dir, "supervisor", NULL, 0);
 	put_file(dir, "goproxy", NULL, 0);
 	CHECK_INT(rmdir(dir), 0);
 	free(saved);
 	h_case = NULL;
+}
+
+/* What runs, but is not the goproxy of this library. */
+static void
+goproxy_of_another_kind(void **state)
+{
+	char dir[] = "/tmp/test_failure.XXXXXX";
+	char from[512], want[512], *saved;
+	int i, status;
+	pid_t peer;
+
+	(void)state;
+	PROXY_ONLY();
+	CHECK(mkdtemp(dir) != NULL);
+	saved = strdup(getenv("LIBTLS_PROXY_LIBEXEC"));
+	CHECK(saved != NULL);
+	copy_program(dir, "supervisor");
+	for (i = 0; i < 2; i++) {
+		h_case = i == 0 ? "of another version" : "ends at once";
+		/* The supervisor, asked to be a keeper, finds no goproxy. */
+		snprintf(from, sizeof(from), "%s/supervisor", saved);
+		link_program(dir, "goproxy",
+		    i == 0 ? getenv("OTHER_GOPROXY") : from);
+		snprintf(want, sizeof(want),
+		    i == 0 ? "goproxy '%s/goproxy' speaks protocol version 2, "
+			     "but the library (libtls-proxy %s) version 1: "
+			     "install both from one release"
+			   : "goproxy '%s/goproxy' ends as soon as it starts: "
+			     "run it with --self-test",
+		    dir, getenv("LIBTLS_PROXY_RELEASE"));
+		setenv("LIBTLS_PROXY_LIBEXEC", dir, 1);
+		peer = h_start(NULL, 0, "without_goproxy", h_case, want,
+		    (char *)NULL);
+		status = h_wait_exit(peer);
+		setenv("LIBTLS_PROXY_LIBEXEC", saved, 1);
+		CHECK_INT(status, 0);
+	}
+	put_file(dir, "supervisor", NULL, 0);
+	put_file(dir, "goproxy", NULL, 0);
+	CHECK_INT(rmdir(dir), 0);
+	free(saved);
+	h_case = NULL;
+}
+
+/* Peers run with their own environment; this one as nobody in particular. */
+static int
+unreadable_key(int argc, char **argv)
+{
+	struct tls_config *config;
+	char want[512];
+
+	CHECK_INT(argc, 2);
+	if (geteuid() == 0)
+		CHECK_INT(setresuid(65534, 65534, 65534), 0);
+	CHECK((config = tls_config_new()) != NULL);
+	CHECK_INT(tls_config_set_key_file(config, argv[1]), -1);
+	snprintf(want, sizeof(want),
+	    "failed to open key file '%s' as user %u (let it read the file, or "
+	    "set it before setuid): Permission denied",
+	    argv[1], (unsigned int)geteuid());
+	CHECK_STR(tls_config_error(config), want);
+	tls_config_free(config);
+	return 0;
+}
+
+static void
+key_of_somebody_else(void **state)
+{
+	char path[] = "/tmp/test_failure.XXXXXX";
+	int fd;
+
+	(void)state;
+	PROXY_ONLY();
+	CHECK((fd = mkostemp(path, O_CLOEXEC)) != -1);
+	CHECK_INT(fchmod(fd, 0), 0);
+	CHECK_INT(
+	    h_wait_exit(h_start(NULL, 0, "unreadable_key", path, (char *)NULL)),
+	    0);
+	close(fd);
+	unlink(path);
 }
 
 /* Where a key does not match, LibreTLS failed to load it. */
@@ -717,6 +833,8 @@ wrong_descriptors(void **state)
 
 static const struct CMUnitTest tests[] = {
 	TEST(missing_or_wrong_goproxy),
+	TEST(goproxy_of_another_kind),
+	TEST(key_of_somebody_else),
 	TEST(bad_server_keypairs),
 	TEST(bad_client_config),
 	TEST(peer_speaks_no_tls),
@@ -729,6 +847,7 @@ static const struct CMUnitTest tests[] = {
 
 static const struct h_peer peers[] = {
 	{ "without_goproxy", without_goproxy },
+	{ "unreadable_key", unreadable_key },
 	{ "start_without_descriptors", start_without_descriptors },
 };
 
