@@ -3,6 +3,7 @@
 
 #include <string.h>
 
+#include "trace.h"
 #include "wire.h"
 
 #define F(name, type, field)                                                   \
@@ -186,6 +187,8 @@ tlsp_wire_decode(const uint8_t *buf, size_t len, size_t nfds,
 	const struct tlsp_message *row = tlsp_wire_message(number);
 	const struct tlsp_field *f;
 
+	int rv;
+
 	if (row == NULL || nfds < row->min_fds || nfds > row->max_fds)
 		return -1;
 	if (row->fields[0].type == TLSP_TYPE_mark)
@@ -225,7 +228,9 @@ tlsp_wire_decode(const uint8_t *buf, size_t len, size_t nfds,
 			break;
 		}
 	}
-	return c.bad || c.pos != len ? -1 : 0;
+	rv = c.bad || c.pos != len ? -1 : 0;
+	tlsp_trace_received(number, message, len, nfds, rv);
+	return rv;
 }
 
 int

@@ -34,6 +34,26 @@
 	    F(info_reply, u32, deaths) F(info_reply, u32, configs)	       \
 	    F(info_reply, u32, keys) F(info_reply, u64, signatures)	       \
 	    F(info_reply, u64, refused) F(info_reply, str, refused_last))      \
+	M(REPORT, report, 0x0060, library, control, 1, 1, )		       \
+	M(WORKER_STATE, worker_state, 0x0062, worker, report, 0, 0,	       \
+	    F(worker_state, u64, age) F(worker_state, u64, full)	       \
+	    F(worker_state, u64, resumed) F(worker_state, u64, failed)	       \
+	    F(worker_state, u64, broken)				       \
+	    F(worker_state, u32, connections)				       \
+	    F(worker_state, u32, causes))				       \
+	M(CONNECTION_STATE, connection_state, 0x0063, worker, report, 0, 0,    \
+	    F(connection_state, u8, role) F(connection_state, u8, state)       \
+	    F(connection_state, u8, transport)				       \
+	    F(connection_state, u64, age) F(connection_state, str, version)    \
+	    F(connection_state, str, cipher) F(connection_state, str, alpn)    \
+	    F(connection_state, str, servername)			       \
+	    F(connection_state, str, common_name)			       \
+	    F(connection_state, str, address)				       \
+	    F(connection_state, u8, resumed)				       \
+	    F(connection_state, u64, received)				       \
+	    F(connection_state, u64, sent))				       \
+	M(FAILURE_STATE, failure_state, 0x0064, worker, report, 0, 0,	       \
+	    F(failure_state, str, cause) F(failure_state, u64, count))	       \
 	M(ADD_KEY, add_key, 0x0002, library, draft, 2, 2, )		       \
 	M(ADD_KEY_REPLY, add_key_reply, 0x0082, keeper, reply, 0, 0,	       \
 	    F(add_key_reply, str, error) F(add_key_reply, u32, slot))	       \
@@ -284,6 +304,9 @@ enum tlsp_ending {
 	TLSP_ENDING_EOF = 3,
 	TLSP_ENDING_FAILED = 4,
 };
+
+/* What a report says of a connection that is in its handshake. */
+#define TLSP_STATE_HANDSHAKE 0
 
 struct tlsp_field {
 	enum tlsp_field_type type;

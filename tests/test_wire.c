@@ -17,8 +17,9 @@
 
 /* Those of the link between keeper and worker; the C library has none. */
 static const char *const go_only[] = { "CONFIG", "CONFIG_READY",
-	"CONFIG_CLOSED", "CONFIG_UPDATE", "REFRESH", "OVERFLOW", "OVERFLOW_REPLY", "SIGN", "SIGN_REPLY",
-	"KEY_DONE", "DRAIN", "NO_WORKER" };
+	"CONFIG_CLOSED", "CONFIG_UPDATE", "REFRESH", "OVERFLOW",
+	"OVERFLOW_REPLY", "SIGN", "SIGN_REPLY", "KEY_DONE", "DRAIN",
+	"NO_WORKER", "REPORT_WORKER" };
 
 /* Everything between "vector" and "end". */
 struct vector {

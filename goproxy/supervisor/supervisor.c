@@ -27,11 +27,13 @@
  */
 
 #include <sys/prctl.h>
+#include <sys/random.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/types.h>
+#include <sys/un.h>
 #include <sys/wait.h>
 
 #include <linux/capability.h>
@@ -75,6 +77,9 @@ enum role {
 
 /* No goproxy has so many threads. */
 #define MAX_THREADS 256
+
+/* What the name of a control channel begins with; hexadecimal digits follow. */
+#define CONTROL_NAME "libtls-proxy/control/"
 
 /* As the library reads it from the pipe. */
 struct failure {
@@ -223,6 +228,33 @@ fork_child(void)
 		(void)sigprocmask(SIG_SETMASK, &none, NULL);
 	}
 	return pid;
+}
+
+/*
+ * Names the keeper's end of the control channel, so that who holds the other
+ * end of some socket knows whether it is one: goproxy-protocol(7). Without a
+ * name there is no tls-proxy-status(1), and that is all.
+ */
+static void
+name_control(void)
+{
+	static const char digits[] = "0123456789abcdef";
+	struct sockaddr_un sun = { .sun_family = AF_UNIX };
+	char *p = sun.sun_path + 1; /* no file, but an abstract name */
+	uint8_t random[16];	    /* so that nobody has it already */
+	size_t i;
+
+	if (getrandom(random, sizeof(random), GRND_NONBLOCK) !=
+	    (ssize_t)sizeof(random))
+		return;
+	memcpy(p, CONTROL_NAME, sizeof(CONTROL_NAME) - 1);
+	p += sizeof(CONTROL_NAME) - 1;
+	for (i = 0; i < sizeof(random); i++) {
+		*p++ = digits[random[i] >> 4];
+		*p++ = digits[random[i] & 15];
+	}
+	(void)bind(CONTROL, (struct sockaddr *)&sun,
+	    (socklen_t)(p - (char *)&sun));
 }
 
 /* A soft limit is what the program found right for itself. */
@@ -412,6 +444,7 @@ main(int argc, char *argv[])
 		return 1;
 	}
 
+	name_control();
 	if (fcntl(CONTROL, F_SETFD, FD_CLOEXEC) == -1 ||
 	    fcntl(STATUS, F_SETFD, FD_CLOEXEC) == -1 ||
 	    socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, channel) ==

@@ -6,6 +6,7 @@
 package conn
 
 import (
+	"cmp"
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
@@ -31,6 +32,8 @@ type Options struct {
 	Decide func(address string, gone Gone) tlsconf.Decider
 	// SessionLock is held where session files are read and written.
 	SessionLock *sync.Mutex
+	// Tally counts how connections go; it may be nil.
+	Tally *Tally
 }
 
 // Gone returns what is closed when the application has given the connection
@@ -62,6 +65,9 @@ type common struct {
 	address string
 	gone    Gone
 
+	meter
+	tally *Tally
+
 	mu     sync.Mutex
 	ending uint8
 	text   string // of ending 4
@@ -79,6 +85,8 @@ func (c *common) init(o Options, session int) (err error) {
 	c.verify = o.Verify
 	c.decide = o.Decide
 	c.ending = wire.EndingOpen
+	c.tally = cmp.Or(o.Tally, new(Tally))
+	c.begun = time.Now()
 	if session >= 0 {
 		c.session, err = newSessionFile(session, o.SessionLock)
 	}
@@ -157,12 +165,16 @@ func (c *common) shaken() ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
+	c.note(m)
+	c.tally.shaken(m.Resumed != 0)
 	return wire.EncodeFrame(m)
 }
 
 // refused returns the frame that says why the handshake failed.
 func (c *common) refused(err error) ([]byte, error) {
-	return wire.EncodeFrame(&wire.Failed{Error: handshakeText(c.server, c.version, err)})
+	text := handshakeText(c.server, c.version, err)
+	c.tally.failed(text)
+	return wire.EncodeFrame(&wire.Failed{Error: text})
 }
 
 // ended records how the direction from the peer ended.
@@ -177,6 +189,7 @@ func (c *common) ended(err error) (ending uint8) {
 	default:
 		c.ending = wire.EndingFailed
 		c.text = ioText(c.version, err)
+		c.tally.broken(c.text)
 	}
 	return c.ending
 }

@@ -327,6 +327,8 @@ func (c *Conn) deliver(p []byte) {
 	}
 	_, err := c.tls.Write(p)
 	if err == nil {
+		// Who has received them can count on it.
+		c.bytesOut.Add(uint64(len(p)))
 		err = c.transport.flush()
 	}
 	if err == nil || c.failed.Load() {
@@ -334,6 +336,7 @@ func (c *Conn) deliver(p []byte) {
 	}
 	c.mu.Lock()
 	c.undone = ioText(c.version, err)
+	c.tally.broken(c.undone)
 	c.mu.Unlock()
 	// From now on the application's writes fail.
 	_ = unix.Shutdown(c.toPeer.fd, unix.SHUT_RD)
@@ -451,6 +454,7 @@ func (c *Conn) readRecords(p []byte) (n int, err error) {
 // give writes plaintext to the application, and waits until it takes it,
 // unless it said that it wants to close.
 func (c *Conn) give(p []byte) {
+	c.bytesIn.Add(uint64(len(p)))
 	if len(p) == 0 || c.discard {
 		return
 	}

@@ -185,12 +185,15 @@ func (e *Engine) serve() error {
 		reply := &wire.WriteReply{}
 		if _, err := e.tls.Write(m.Plaintext); err != nil {
 			reply.Error = ioText(e.version, err)
+		} else {
+			e.bytesOut.Add(uint64(len(m.Plaintext)))
 		}
 		return e.answerWith(reply)
 	case *wire.OutputFailed:
 		reply := &wire.OutputFailedReply{Error: ioText(e.version, unix.Errno(m.Errnum))}
 		e.mu.Lock()
 		e.undone = reply.Error
+		e.tally.broken(e.undone)
 		e.mu.Unlock()
 		return e.answerWith(reply)
 	case *wire.Shutdown:
@@ -221,6 +224,7 @@ func (e *Engine) decrypt(m *wire.Input) error {
 		got, err = e.tls.Read(p[n:])
 		n += got
 	}
+	e.bytesIn.Add(uint64(n))
 	reply := &wire.InputReply{Ending: wire.EndingOpen}
 	switch {
 	case err == nil: // more than a record holds

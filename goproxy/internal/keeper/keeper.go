@@ -8,6 +8,7 @@ import (
 	"errors"
 	"slices"
 	"sync"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -49,11 +50,13 @@ type keeper struct {
 	configs map[uint32]*config
 
 	// What INFO tells.
-	links       int // workers that run
+	links       map[*link]bool // of workers that run
 	died        uint32
 	signatures  uint64
 	refused     uint64
 	refusedLast string
+
+	reported time.Time // the last REPORT
 }
 
 var errSupervisor = errors.New("goproxy has lost its supervisor")
@@ -97,6 +100,7 @@ func newKeeper(release string, supervisor *channel.Conn) *keeper {
 		sem:        newSemaphores(),
 		doors:      make(map[*channel.Conn]bool),
 		configs:    make(map[uint32]*config),
+		links:      make(map[*link]bool),
 	}
 }
 
@@ -134,9 +138,13 @@ func (k *keeper) handleControl(b []byte, fds channel.Fds) bool {
 	if err != nil && !(errors.As(err, &version) && len(fds) == 1) {
 		return false
 	}
-	if _, ok := m.(*wire.Info); ok {
+	switch m.(type) {
+	case *wire.Info:
 		// Who does not wait for the answer does not need it.
 		_ = channel.Reply(fds.Take(0), k.info())
+		return true
+	case *wire.Report:
+		k.report(fds)
 		return true
 	}
 	c, err := channel.New(fds.Take(0))

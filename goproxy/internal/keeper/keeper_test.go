@@ -938,3 +938,59 @@ func FuzzLink(f *testing.F) {
 		k.forget(conf)
 	})
 }
+
+// report asks for a report.
+func (b *bench) report() *channel.Conn {
+	b.t.Helper()
+	asked, end, err := channel.Pair()
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	defer unix.Close(end)
+	if err := b.control.Send(&wire.Report{}, end); err != nil {
+		b.t.Fatal(err)
+	}
+	return asked
+}
+
+// The keeper and each worker answer, and no more often than is good.
+func TestReport(t *testing.T) {
+	b, link, conf, _ := serving(t, "p256")
+	asked := b.report()
+	m, _ := recv(t, asked, "keeper", "reply")
+	if info := m.(*wire.InfoReply); info.Workers != 1 || info.Keys != 1 {
+		t.Errorf("%+v", info)
+	}
+	m, fds := recv(t, link, "keeper", "link")
+	if _, ok := m.(*wire.ReportWorker); !ok {
+		t.Fatalf("%T", m)
+	}
+	if err := channel.Reply(fds.Take(0), &wire.WorkerState{Full: 7}); err != nil {
+		t.Fatal(err)
+	}
+	if m, _ = recv(t, asked, "worker", "report"); m.(*wire.WorkerState).Full != 7 {
+		t.Errorf("%+v", m)
+	}
+	wantEOF(t, asked)
+
+	// A worker that does not read has few of them waiting, and keeps
+	// nobody from being answered.
+	started, answered := time.Now(), 0
+	for range 1000 {
+		asked := b.report()
+		timer := time.AfterFunc(patience, func() { asked.Close() })
+		if data, _, err := asked.Recv(); err == nil && len(data) > 0 {
+			answered++
+		}
+		timer.Stop()
+		asked.Close()
+	}
+	if most := 1 + int(time.Since(started)/reportPause); answered > most {
+		t.Errorf("%d reports in %v", answered, time.Since(started))
+	}
+	if info := b.info(); info.Workers != 1 {
+		t.Errorf("%+v", info)
+	}
+	conf.Close()
+	link.Close()
+}

@@ -202,8 +202,8 @@ func (k *keeper) spawn() (*link, error) {
 // serve returns when the process has ended, with the reason if it did not
 // even start.
 func (w *worker) serve(l *link) error {
-	w.keeper.count(1)
-	defer w.keeper.count(-1)
+	w.keeper.enlist(l)
+	defer w.keeper.discharge(l)
 	w.mu.Lock()
 	w.link = l
 	for _, conf := range w.configs {
@@ -232,11 +232,17 @@ func (w *worker) serve(l *link) error {
 	}
 }
 
-// count counts workers that run, for INFO.
-func (k *keeper) count(n int) {
+// enlist and discharge keep account of the workers that run.
+func (k *keeper) enlist(l *link) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	k.links += n
+	k.links[l] = true
+}
+
+func (k *keeper) discharge(l *link) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	delete(k.links, l)
 }
 
 // A startError says why the supervisor could not start a process.

@@ -42,6 +42,81 @@ func (m *InfoReply) fields(c coder) {
 	c.str("refused_last", &m.RefusedLast)
 }
 
+type Report struct{}
+
+func (*Report) number() uint16 { return 0x0060 }
+func (*Report) fields(coder)   {}
+
+type ReportWorker struct{}
+
+func (*ReportWorker) number() uint16 { return 0x0061 }
+func (*ReportWorker) fields(coder)   {}
+
+type WorkerState struct {
+	Age         uint64
+	Full        uint64
+	Resumed     uint64
+	Failed      uint64
+	Broken      uint64
+	Connections uint32
+	Causes      uint32
+}
+
+func (*WorkerState) number() uint16 { return 0x0062 }
+func (m *WorkerState) fields(c coder) {
+	c.u64("age", &m.Age)
+	c.u64("full", &m.Full)
+	c.u64("resumed", &m.Resumed)
+	c.u64("failed", &m.Failed)
+	c.u64("broken", &m.Broken)
+	c.u32("connections", &m.Connections)
+	c.u32("causes", &m.Causes)
+}
+
+type ConnectionState struct {
+	Role       uint8
+	State      uint8
+	Transport  uint8
+	Age        uint64
+	Version    string
+	Cipher     string
+	ALPN       string
+	Servername string
+	CommonName string
+	Address    string
+	Resumed    uint8
+	Received   uint64
+	Sent       uint64
+}
+
+func (*ConnectionState) number() uint16 { return 0x0063 }
+func (m *ConnectionState) fields(c coder) {
+	c.u8("role", &m.Role)
+	c.u8("state", &m.State)
+	c.u8("transport", &m.Transport)
+	c.u64("age", &m.Age)
+	c.str("version", &m.Version)
+	c.str("cipher", &m.Cipher)
+	c.str("alpn", &m.ALPN)
+	c.str("servername", &m.Servername)
+	c.str("common_name", &m.CommonName)
+	c.str("address", &m.Address)
+	c.u8("resumed", &m.Resumed)
+	c.u64("received", &m.Received)
+	c.u64("sent", &m.Sent)
+}
+
+type FailureState struct {
+	Cause string
+	Count uint64
+}
+
+func (*FailureState) number() uint16 { return 0x0064 }
+func (m *FailureState) fields(c coder) {
+	c.str("cause", &m.Cause)
+	c.u64("count", &m.Count)
+}
+
 type AddKey struct{}
 
 func (*AddKey) number() uint16 { return 0x0002 }

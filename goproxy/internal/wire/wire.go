@@ -85,6 +85,15 @@ const (
 	EndingFailed      = 4
 )
 
+// StateHandshake is a ConnectionState.State, beside the endings.
+const StateHandshake = 0
+
+// Values of ConnectionState.Transport.
+const (
+	TransportSocket = 0
+	TransportEngine = 1
+)
+
 // Values of SignRaw.Padding and SignCallback.Padding.
 const (
 	PaddingNone  = 0
@@ -138,6 +147,11 @@ var table = []row{
 	{0x0081, "HELLO_REPLY", "keeper", "draft", 0, 0, "release:str", func() Message { return new(HelloReply) }},
 	{0x0050, "INFO", "library", "control", 1, 1, "-", func() Message { return new(Info) }},
 	{0x00d0, "INFO_REPLY", "keeper", "reply", 0, 0, "release:str workers:u32 deaths:u32 configs:u32 keys:u32 signatures:u64 refused:u64 refused_last:str", func() Message { return new(InfoReply) }},
+	{0x0060, "REPORT", "library", "control", 1, 1, "-", func() Message { return new(Report) }},
+	{0x0061, "REPORT_WORKER", "keeper", "link", 1, 1, "-", func() Message { return new(ReportWorker) }},
+	{0x0062, "WORKER_STATE", "worker", "report", 0, 0, "age:u64 full:u64 resumed:u64 failed:u64 broken:u64 connections:u32 causes:u32", func() Message { return new(WorkerState) }},
+	{0x0063, "CONNECTION_STATE", "worker", "report", 0, 0, "role:u8 state:u8 transport:u8 age:u64 version:str cipher:str alpn:str servername:str common_name:str address:str resumed:u8 received:u64 sent:u64", func() Message { return new(ConnectionState) }},
+	{0x0064, "FAILURE_STATE", "worker", "report", 0, 0, "cause:str count:u64", func() Message { return new(FailureState) }},
 	{0x0002, "ADD_KEY", "library", "draft", 2, 2, "-", func() Message { return new(AddKey) }},
 	{0x0082, "ADD_KEY_REPLY", "keeper", "reply", 0, 0, "error:str slot:u32", func() Message { return new(AddKeyReply) }},
 	{0x0003, "DROP_KEY", "library", "draft", 0, 0, "slot:u32", func() Message { return new(DropKey) }},

@@ -53,6 +53,7 @@ type connection interface {
 	ID() uint64
 	Peer() []*x509.Certificate
 	Ending() conn.Ending
+	State() *wire.ConnectionState
 	Run(shaken func()) (remember bool)
 }
 
@@ -308,6 +309,7 @@ func (c *config) connect(m wire.Message, verify uint8, name string, context uint
 		Verify:      verify,
 		Servername:  name,
 		SessionLock: &c.worker.sessions,
+		Tally:       &c.worker.tally,
 	}
 	if ask != nil {
 		options.Decide = func(address string, gone conn.Gone) tlsconf.Decider {

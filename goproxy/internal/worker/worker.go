@@ -7,10 +7,12 @@ import (
 	"errors"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"golang.org/x/sys/unix"
 
 	"libtls-proxy/goproxy/internal/channel"
+	"libtls-proxy/goproxy/internal/conn"
 	"libtls-proxy/goproxy/internal/tlsconf"
 	"libtls-proxy/goproxy/internal/verify"
 	"libtls-proxy/goproxy/internal/wire"
@@ -40,6 +42,9 @@ type worker struct {
 	tickets    tlsconf.TicketCache
 	requests   *requests
 	sessions   sync.Mutex // held where session files are read and written
+	started    time.Time
+	tally      conn.Tally
+	reports    chan struct{} // has an element for each report under way
 	mu         sync.Mutex
 	configs    map[uint32]*config
 	files      atomic.Int64 // descriptors of configurations and connections
@@ -57,7 +62,14 @@ func Run(fd int) error {
 		return err
 	}
 	defer link.Close()
-	w := &worker{link: link, signatures: newSignatures(link), requests: newRequests(), configs: make(map[uint32]*config)}
+	w := &worker{
+		link:       link,
+		signatures: newSignatures(link),
+		requests:   newRequests(),
+		configs:    make(map[uint32]*config),
+		started:    time.Now(),
+		reports:    make(chan struct{}, maxReports),
+	}
 	w.busy.Add(1)
 	done := make(chan struct{})
 	go func() {
@@ -158,6 +170,8 @@ func (w *worker) handle(b []byte, fds channel.Fds, drained *bool) error {
 		if !w.signatures.answer(m) {
 			return errProtocol
 		}
+	case *wire.ReportWorker:
+		w.startReport(fds.Take(0))
 	case *wire.Drain:
 		if *drained {
 			return errProtocol
