@@ -1,0 +1,2 @@
+# SPDX-License-Identifier: ISC
+complete -c tls-proxy-run -x -a '(__fish_complete_subcommand)'
