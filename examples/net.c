@@ -59,42 +59,71 @@ net_name(const struct sockaddr *addr, socklen_t len, char *name)
 	snprintf(name, NET_NAME_MAX, "%s port %s", host, port);
 }
 
+int
+net_addresses(int fd, char *local, char *peer)
+{
+	union {
+		struct sockaddr_storage storage;
+		struct sockaddr sa;
+	} addr;
+	socklen_t len = sizeof(addr);
+
+	if (getsockname(fd, &addr.sa, &len) == -1 ||
+	    getnameinfo(&addr.sa, len, local, NET_ADDRESS_MAX, NULL, 0,
+		NI_NUMERICHOST) != 0)
+		return -1;
+	len = sizeof(addr);
+	if (getpeername(fd, &addr.sa, &len) == -1 ||
+	    getnameinfo(&addr.sa, len, peer, NET_ADDRESS_MAX, NULL, 0,
+		NI_NUMERICHOST) != 0)
+		return -1;
+	return 0;
+}
+
 static struct addrinfo *
-resolve(const char *host, const char *port, int flags)
+resolve(const struct net_options *how, const char *host, const char *port,
+    int flags)
 {
 	struct addrinfo hints, *list;
 	int error;
 
 	memset(&hints, 0, sizeof(hints));
-	hints.ai_family = AF_UNSPEC;
+	hints.ai_family = how->family;
 	hints.ai_socktype = SOCK_STREAM;
-	hints.ai_flags = flags;
+	hints.ai_flags = flags | (how->numeric ? AI_NUMERICHOST : 0);
 	if ((error = getaddrinfo(host, port, &hints, &list)) != 0) {
-		warnx("%s port %s: %s", host, port, gai_strerror(error));
+		warnx("%s port %s: %s", host != NULL ? host : "any address",
+		    port != NULL ? port : "any", gai_strerror(error));
 		return NULL;
 	}
 	return list;
 }
 
-static int
-wait_connected(int fd, long long deadline)
+int
+net_wait(int fd, short events, long long deadline)
 {
-	struct pollfd pfd = { .fd = fd, .events = POLLOUT };
-	socklen_t len;
+	struct pollfd pfd = { .fd = fd, .events = events };
 	long long left;
-	int error, n;
+	int n;
 
 	do {
 		if ((left = deadline - net_now()) < 0)
 			left = 0;
 		n = poll(&pfd, 1, left > INT_MAX ? INT_MAX : (int)left);
 	} while (n == -1 && errno == EINTR);
-	if (n == -1)
-		return -1;
-	if (n == 0) {
+	if (n == 0)
 		errno = ETIMEDOUT;
+	return n == 1 ? 0 : -1;
+}
+
+static int
+wait_connected(int fd, long long deadline)
+{
+	socklen_t len;
+	int error;
+
+	if (net_wait(fd, POLLOUT, deadline) == -1)
 		return -1;
-	}
 	len = sizeof(error);
 	if (getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &len) == -1)
 		return -1;
@@ -102,15 +131,38 @@ wait_connected(int fd, long long deadline)
 	return error == 0 ? 0 : -1;
 }
 
+/* The source's address for a destination of that family. */
+static int
+bind_source(const struct net_options *how, int fd, int family)
+{
+	struct net_options source = { .family = family, .numeric = true };
+	struct addrinfo *list;
+	int error, on = 1;
+
+	if (how->source == NULL && how->source_port == NULL)
+		return 0;
+	list = resolve(&source, how->source, how->source_port, AI_PASSIVE);
+	if (list == NULL) {
+		errno = EADDRNOTAVAIL;
+		return -1;
+	}
+	error = setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
+	if (error == 0)
+		error = bind(fd, list->ai_addr, list->ai_addrlen);
+	freeaddrinfo(list);
+	return error;
+}
+
 int
-net_connect(const char *host, const char *port, int timeout)
+net_connect_with(const struct net_options *how, const char *host,
+    const char *port, int timeout)
 {
 	struct addrinfo *list, *ai;
 	char name[NET_NAME_MAX];
 	long long deadline;
 	int fd = -1;
 
-	if ((list = resolve(host, port, 0)) == NULL)
+	if ((list = resolve(how, host, port, 0)) == NULL)
 		return -1;
 	deadline = net_now() + timeout;
 	for (ai = list; ai != NULL; ai = ai->ai_next) {
@@ -122,8 +174,10 @@ net_connect(const char *host, const char *port, int timeout)
 			warn("socket");
 			continue;
 		}
-		if (connect(fd, ai->ai_addr, ai->ai_addrlen) == 0 ||
-		    (errno == EINPROGRESS && wait_connected(fd, deadline) == 0))
+		if (bind_source(how, fd, ai->ai_family) == 0 &&
+		    (connect(fd, ai->ai_addr, ai->ai_addrlen) == 0 ||
+			(errno == EINPROGRESS &&
+			    wait_connected(fd, deadline) == 0)))
 			break;
 		warn("connect to %s", name);
 		close(fd);
@@ -134,13 +188,22 @@ net_connect(const char *host, const char *port, int timeout)
 }
 
 int
-net_listen(const char *host, const char *port)
+net_connect(const char *host, const char *port, int timeout)
+{
+	static const struct net_options any;
+
+	return net_connect_with(&any, host, port, timeout);
+}
+
+int
+net_listen_with(const struct net_options *how, const char *host,
+    const char *port)
 {
 	struct addrinfo *list, *ai;
 	char name[NET_NAME_MAX];
 	int fd = -1, on = 1;
 
-	if ((list = resolve(host, port, AI_PASSIVE)) == NULL)
+	if ((list = resolve(how, host, port, AI_PASSIVE)) == NULL)
 		return -1;
 	for (ai = list; ai != NULL; ai = ai->ai_next) {
 		net_name(ai->ai_addr, ai->ai_addrlen, name);
@@ -162,6 +225,14 @@ net_listen(const char *host, const char *port)
 	}
 	freeaddrinfo(list);
 	return fd;
+}
+
+int
+net_listen(const char *host, const char *port)
+{
+	static const struct net_options any;
+
+	return net_listen_with(&any, host, port);
 }
 
 int

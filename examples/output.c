@@ -1,117 +1,50 @@
 /* SPDX-License-Identifier: ISC */
+/* Copyright (c) 2026 The libtls-proxy authors */
 
-/* The file that ftp writes, and the bar that shows how far it is. */
+/* The files that ftp writes. */
 
 #include <sys/types.h>
-#include <sys/ioctl.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 
-#include <err.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
-#include "net.h"
+#include "interrupt.h"
 #include "output.h"
+#include "progress.h"
 
-#define PROGRESS_EVERY 200 /* milliseconds */
-#define BAR_MAX	       40
-
-/* Whether the cursor stands behind a progress bar. */
-static bool bar_shown;
-
-void
-complain(const char *format, ...)
-{
-	va_list ap;
-
-	if (bar_shown)
-		fputc('\n', stderr);
-	bar_shown = false;
-	va_start(ap, format);
-	vwarnx(format, ap);
-	va_end(ap);
-}
-
-void
-output_init(struct output *o, const char *name)
+int
+output_init_inside(struct output *o, int dir, const char *name)
 {
 	memset(o, 0, sizeof(*o));
-	o->fd = -1;
+	o->dir = dir;
 	o->name = name;
-	o->total = -1;
+	o->fd = -1;
+	o->total = o->whole = -1;
+	o->started = o->modified = -1;
+	if (asprintf(&o->part, "%s%s", name, OUTPUT_PART) == -1) {
+		o->part = NULL;
+		complain("out of memory");
+		return -1;
+	}
+	return 0;
 }
 
-static void
-format_size(char *text, size_t size, double n)
+int
+output_init(struct output *o, const char *name)
 {
-	static const char units[] = " KMGTP";
-	size_t i = 0;
+	struct stat st;
 
-	while (n >= 1024 && i + 2 < sizeof(units)) {
-		n /= 1024;
-		i++;
-	}
-	if (i == 0)
-		snprintf(text, size, "%.0f B", n);
-	else
-		snprintf(text, size, "%.1f %ciB", n, units[i]);
-}
-
-void
-output_progress(struct output *o, bool last)
-{
-	char bar[BAR_MAX + 1], line[256], rate[16], size[16];
-	struct winsize ws;
-	long long left = -1, now = net_now();
-	double speed = 0;
-	int columns = 80, fill, len, room;
-
-	if (!isatty(STDERR_FILENO) ||
-	    (o->fd == STDOUT_FILENO && isatty(STDOUT_FILENO)) ||
-	    (!last && now - o->shown < PROGRESS_EVERY))
-		return;
-	o->shown = now;
-	if (ioctl(STDERR_FILENO, TIOCGWINSZ, &ws) == 0 && ws.ws_col > 0)
-		columns = ws.ws_col;
-	if (now > o->began)
-		speed = (double)(o->have - o->start) * 1000 /
-			(double)(now - o->began);
-	format_size(size, sizeof(size), (double)o->have);
-	format_size(rate, sizeof(rate), speed);
-	len = snprintf(line, sizeof(line), " %10s %10s/s", size, rate);
-	if (last)
-		left = (now - o->began) / 1000;
-	else if (o->total >= 0 && speed > 0)
-		left = (long long)((double)(o->total - o->have) / speed);
-	if (left > 99 * 3600)
-		left = 99 * 3600;
-	if (left >= 0)
-		snprintf(line + len, sizeof(line) - (size_t)len,
-		    " %02lld:%02lld:%02lld %s", left / 3600, left / 60 % 60,
-		    left % 60, last ? "   " : "ETA");
-	if (o->total >= 0) {
-		double part =
-		    o->total == 0 ? 1 : (double)o->have / (double)o->total;
-
-		room = columns - (int)strlen(line) - 9;
-		if (room > BAR_MAX)
-			room = BAR_MAX;
-		if (room < 0)
-			room = 0;
-		fill = (int)(part * room);
-		memset(bar, '-', (size_t)room);
-		memset(bar, '*', (size_t)(fill < room ? fill : room));
-		bar[room] = '\0';
-		fprintf(stderr, "\r%3d%% |%s|%s%s", (int)(part * 100), bar,
-		    line, last ? "\n" : "");
-	} else {
-		fprintf(stderr, "\r%s%s", line, last ? "\n" : "");
-	}
-	bar_shown = !last;
+	if (output_init_inside(o, AT_FDCWD, name) == -1)
+		return -1;
+	o->direct = strcmp(name, "-") == 0 ||
+		    (stat(name, &st) == 0 && !S_ISREG(st.st_mode));
+	return 0;
 }
 
 int
@@ -119,38 +52,85 @@ output_measure(struct output *o)
 {
 	struct stat st;
 
-	if (stat(o->name, &st) == -1) {
-		if (errno == ENOENT)
-			return 0;
-		complain("%s: %s", o->name, strerror(errno));
-		return -1;
-	}
-	if (!S_ISREG(st.st_mode)) {
+	if (o->direct) {
 		complain("%s: not a regular file, cannot resume", o->name);
 		return -1;
 	}
-	o->have = o->start = st.st_size;
+	if (fstatat(o->dir, o->part, &st, AT_SYMLINK_NOFOLLOW) == 0) {
+		if (S_ISREG(st.st_mode)) {
+			o->start = st.st_size;
+			o->started = st.st_mtime;
+		}
+	} else if (errno != ENOENT) {
+		complain("%s: %s", o->part, strerror(errno));
+		return -1;
+	} else if (fstatat(o->dir, o->name, &st, AT_SYMLINK_NOFOLLOW) == 0 &&
+		   S_ISREG(st.st_mode)) {
+		o->whole = st.st_size;
+		o->whole_modified = st.st_mtime;
+	}
 	return 0;
+}
+
+/* Nobody else writes to it, and it still has its name. */
+static bool
+is_mine(struct output *o)
+{
+	struct stat named, opened;
+
+	if (flock(o->fd, LOCK_EX | LOCK_NB) == -1) {
+		if (errno != EWOULDBLOCK)
+			complain("%s: %s", o->part, strerror(errno));
+		else
+			complain("%s: another process writes it", o->part);
+		return false;
+	}
+	if (fstat(o->fd, &opened) == -1 ||
+	    fstatat(o->dir, o->part, &named, AT_SYMLINK_NOFOLLOW) == -1 ||
+	    opened.st_ino != named.st_ino || opened.st_dev != named.st_dev) {
+		complain("%s: another process had it", o->part);
+		return false;
+	}
+	if (!S_ISREG(opened.st_mode)) {
+		complain("%s: not a regular file", o->part);
+		return false;
+	}
+	return true;
 }
 
 int
 output_open(struct output *o)
 {
-	int flags = O_WRONLY | O_CREAT | O_CLOEXEC;
+	const char *name = o->direct ? o->name : o->part;
 
-	o->began = net_now();
-	if (strcmp(o->name, "-") == 0) {
+	o->have = o->start;
+	if (o->direct && strcmp(o->name, "-") == 0) {
 		o->fd = STDOUT_FILENO;
-		return 0;
+	} else if (o->direct) {
+		o->fd = openat(o->dir, name, O_WRONLY | O_CLOEXEC);
+	} else {
+		o->fd = openat(o->dir, name,
+		    O_WRONLY | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK,
+		    0666);
+		if (o->fd != -1 && !is_mine(o))
+			goto err;
 	}
-	if (o->start == 0)
-		flags |= O_TRUNC;
-	if ((o->fd = open(o->name, flags, 0666)) == -1 ||
-	    (o->start > 0 && lseek(o->fd, o->start, SEEK_SET) == -1)) {
-		complain("%s: %s", o->name, strerror(errno));
-		return -1;
+	if (o->fd == -1 ||
+	    (!o->direct && (ftruncate(o->fd, o->start) == -1 ||
+			       lseek(o->fd, o->start, SEEK_SET) == -1))) {
+		complain("%s: %s", name, strerror(errno));
+		goto err;
 	}
+	if (o->fd != STDOUT_FILENO || !isatty(STDOUT_FILENO))
+		progress_begin(o->name, o->have, o->total);
+	interrupt_hold();
 	return 0;
+
+err:
+	if (o->fd != -1)
+		close(o->fd);
+	o->fd = -1;
+	return -1;
 }
 
 int
@@ -160,7 +140,7 @@ output_write(struct output *o, const char *data, size_t len)
 
 	while (len > 0) {
 		n = write(o->fd, data, len);
-		if (n == -1 && errno == EINTR)
+		if (n == -1 && errno == EINTR && !interrupted())
 			continue;
 		if (n == -1) {
 			complain("write %s: %s", o->name, strerror(errno));
@@ -170,18 +150,54 @@ output_write(struct output *o, const char *data, size_t len)
 		len -= (size_t)n;
 		o->have += n;
 	}
-	output_progress(o, false);
+	progress_update(o->have);
+	return 0;
+}
+
+/*
+ * It gets its name while the lock is held, and only if the disk has it. The
+ * time that a part has is the server's: else it cannot be gone on with.
+ */
+static int
+settle(struct output *o, bool complete)
+{
+	struct timespec times[2] = {
+		{ .tv_nsec = UTIME_OMIT },
+		{ .tv_sec = o->modified },
+	};
+
+	if ((o->modified != -1 && futimens(o->fd, times) == -1) ||
+	    (complete && (fsync(o->fd) == -1 || renameat(o->dir, o->part,
+						    o->dir, o->name) == -1))) {
+		complain("%s: %s", o->name, strerror(errno));
+		return -1;
+	}
+	if (!complete && o->have == 0)
+		unlinkat(o->dir, o->part, 0);
 	return 0;
 }
 
 int
-output_close(struct output *o)
+output_close(struct output *o, bool complete)
 {
-	int fd = o->fd;
+	int rv = 0;
 
+	if (complete)
+		progress_end();
+	if (!o->direct)
+		rv = settle(o, complete);
+	if (o->fd != STDOUT_FILENO && close(o->fd) == -1 && rv == 0) {
+		complain("write %s: %s", o->name, strerror(errno));
+		rv = -1;
+	}
 	o->fd = -1;
-	if (fd == -1 || fd == STDOUT_FILENO || close(fd) == 0)
-		return 0;
-	complain("write %s: %s", o->name, strerror(errno));
-	return -1;
+	interrupt_release();
+	return rv;
+}
+
+void
+output_clear(struct output *o)
+{
+	free(o->part);
+	o->part = NULL;
 }

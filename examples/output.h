@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: ISC */
+/* Copyright (c) 2026 The libtls-proxy authors */
 
 #ifndef OUTPUT_H
 #define OUTPUT_H
@@ -7,28 +8,45 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <time.h>
 
-/* The file that ftp writes, and how far it is. */
+#define OUTPUT_PART ".ftp-part"
+
+/*
+ * A file that ftp writes. Until all of it has come it has another name, with
+ * OUTPUT_PART behind it, and the time of modification that the server's has;
+ * without that nobody could tell whether the rest still belongs to it.
+ * Standard output, devices and the like are written to as they are.
+ */
 struct output {
-	int fd;
+	int dir;	  /* that name is relative to; the caller's */
 	const char *name; /* "-" for standard output */
-	off_t have;	  /* bytes in the file */
-	off_t start;	  /* bytes that were there before */
-	off_t total;	  /* -1 if unknown */
-	long long began, shown;
+	char *part;
+	int fd;
+	bool direct;
+	off_t start;	 /* bytes that were there before, 0 to begin anew */
+	off_t have;	 /* bytes in the file */
+	off_t total;	 /* -1 if unknown */
+	time_t started;	 /* the time of what was there before, or -1 */
+	time_t modified; /* the server's, or -1 */
+	/* A whole file of that name; -1 if there is none. */
+	off_t whole;
+	time_t whole_modified;
 };
 
-void output_init(struct output *o, const char *name);
-/* Finds out what is there already; this and the next three: 0 or -1. */
+/* Those that return int: 0, or -1 with a message. */
+int output_init(struct output *o, const char *name);
+/* The name is a server's: nothing but a file in dir. */
+int output_init_inside(struct output *o, int dir, const char *name);
+/* Finds out what there is to go on with. */
 int output_measure(struct output *o);
-/* Opens the file to go on behind start. */
 int output_open(struct output *o);
 int output_write(struct output *o, const char *data, size_t len);
-int output_close(struct output *o);
-/* Draws a bar if there is a terminal, the last one with the end of its line. */
-void output_progress(struct output *o, bool last);
-
-/* warnx(3) for a terminal that may have a progress bar. */
-__attribute__((format(printf, 1, 2))) void complain(const char *format, ...);
+/*
+ * Gives the file its name if all of it is there. An opened output has to be
+ * closed; output_clear is for all of them.
+ */
+int output_close(struct output *o, bool complete);
+void output_clear(struct output *o);
 
 #endif

@@ -2,6 +2,9 @@
 
 /* The TLS options that the example programs share. */
 
+#include <errno.h>
+#include <limits.h>
+#include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -15,7 +18,12 @@ enum option {
 	CERT,
 	CIPHERS,
 	CLIENTCERT,
+	CRL,
+	CURVES,
+	DEPTH,
 	KEY,
+	MUSTSTAPLE,
+	NONAME,
 	NOVERIFY,
 	NOVERIFYCERT,
 	NOVERIFYNAME,
@@ -29,7 +37,12 @@ static char *const names[] = {
 	[CERT] = "cert",
 	[CIPHERS] = "ciphers",
 	[CLIENTCERT] = "clientcert",
+	[CRL] = "crl",
+	[CURVES] = "curves",
+	[DEPTH] = "depth",
 	[KEY] = "key",
+	[MUSTSTAPLE] = "muststaple",
+	[NONAME] = "noname",
 	[NOVERIFY] = "noverify",
 	[NOVERIFYCERT] = "noverifycert",
 	[NOVERIFYNAME] = "noverifyname",
@@ -38,11 +51,26 @@ static char *const names[] = {
 	NULL,
 };
 
-static int
+static bool
 takes_value(int option)
 {
 	return option == CAFILE || option == CAPATH || option == CERT ||
-	       option == CIPHERS || option == KEY || option == PROTOCOLS;
+	       option == CIPHERS || option == CRL || option == CURVES ||
+	       option == DEPTH || option == KEY || option == PROTOCOLS;
+}
+
+static int
+set_depth(struct tls_config *config, const char *value)
+{
+	char *end;
+	long depth;
+
+	errno = 0;
+	depth = strtol(value, &end, 10);
+	if (end == value || *end != '\0' || errno != 0 || depth < 0 ||
+	    depth > INT_MAX)
+		return -1;
+	return tls_config_set_verify_depth(config, (int)depth);
 }
 
 static int
@@ -62,8 +90,17 @@ apply(struct tls_config *config, int option, const char *value)
 	case CLIENTCERT:
 		tls_config_verify_client(config);
 		return 0;
+	case CRL:
+		return tls_config_set_crl_file(config, value);
+	case CURVES:
+		return tls_config_set_ecdhecurves(config, value);
+	case DEPTH:
+		return set_depth(config, value);
 	case KEY:
 		return tls_config_set_key_file(config, value);
+	case MUSTSTAPLE:
+		tls_config_ocsp_require_stapling(config);
+		return 0;
 	case NOVERIFY:
 		tls_config_insecure_noverifycert(config);
 		tls_config_insecure_noverifyname(config);
@@ -71,6 +108,7 @@ apply(struct tls_config *config, int option, const char *value)
 	case NOVERIFYCERT:
 		tls_config_insecure_noverifycert(config);
 		return 0;
+	case NONAME: /* as in OpenBSD's nc */
 	case NOVERIFYNAME:
 		tls_config_insecure_noverifyname(config);
 		return 0;
@@ -85,9 +123,9 @@ apply(struct tls_config *config, int option, const char *value)
 	return -1;
 }
 
-int
-tlsopt_apply(struct tls_config *config, const char *list, char *errbuf,
-    size_t errlen)
+static int
+apply_list(struct tls_config *config, const char *list, bool public,
+    char *errbuf, size_t errlen)
 {
 	const char *cause;
 	char *copy, *rest, *value;
@@ -112,11 +150,14 @@ tlsopt_apply(struct tls_config *config, const char *list, char *errbuf,
 			    value == NULL ? "a value" : "no value");
 			goto err;
 		}
+		if (public && (option == CERT || option == KEY))
+			continue;
 		if (apply(config, option, value) == -1) {
 			if ((cause = tls_config_error(config)) == NULL)
 				cause = "invalid value";
-			snprintf(errbuf, errlen, "TLS option '%s=%s': %s",
-			    names[option], value, cause);
+			snprintf(errbuf, errlen, "TLS option '%s%s%s': %s",
+			    names[option], value != NULL ? "=" : "",
+			    value != NULL ? value : "", cause);
 			goto err;
 		}
 	}
@@ -125,4 +166,18 @@ tlsopt_apply(struct tls_config *config, const char *list, char *errbuf,
 err:
 	free(copy);
 	return rv;
+}
+
+int
+tlsopt_apply(struct tls_config *config, const char *list, char *errbuf,
+    size_t errlen)
+{
+	return apply_list(config, list, false, errbuf, errlen);
+}
+
+int
+tlsopt_apply_public(struct tls_config *config, const char *list, char *errbuf,
+    size_t errlen)
+{
+	return apply_list(config, list, true, errbuf, errlen);
 }

@@ -13,5 +13,8 @@
  */
 int tlsopt_apply(struct tls_config *config, const char *list, char *errbuf,
     size_t errlen);
+/* The same, but without what says who the user is: cert and key. */
+int tlsopt_apply_public(struct tls_config *config, const char *list,
+    char *errbuf, size_t errlen);
 
 #endif
