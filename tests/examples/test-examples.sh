@@ -420,13 +420,43 @@ ftp_name() {
 
 ftp_stdout() { ftp 0 -o - "$url/medium" >got && same got root/medium; }
 
+# part COUNT FILE: what an interrupted ftp would leave of it in got
+part() {
+    rm -f got
+    head -c "$1" "root/$2" >got.ftp-part && touch -r "root/$2" got.ftp-part
+}
+
 ftp_resume() {
-    head -c 1234567 root/big >got && ftp 0 -C -o got "$url/big" &&
-        same got root/big &&
+    part 1234567 big && ftp 0 -C -o got "$url/big" &&
+        same got root/big && [ ! -e got.ftp-part ] &&
         wait_for has_text '"GET /big HTTP/1.1" 206 19736953 ' httpd.log &&
         ftp 0 -C -o got "$url/big" && same got root/big &&
+        wait_for has_text '"GET /big HTTP/1.1" 304 ' httpd.log || return 1
+    # All there but the name; something older; more than there is.
+    part 1048576 medium && ftp 0 -C -o got "$url/medium" &&
+        same got root/medium && part 1000 medium && touch got.ftp-part &&
+        ftp 0 -C -o got "$url/medium" 2>err && same got root/medium &&
+        grep 'starting again' err && part 1048576 medium &&
+        echo more >>got.ftp-part && touch -r root/medium got.ftp-part &&
+        ftp 0 -C -o got "$url/medium" && same got root/medium &&
         rm got && ftp 0 -C -o got "$url/medium" && same got root/medium &&
-        ftp 3 -C -o got "$url/empty" && ftp 4 -C -o /dev/null "$url/medium"
+        ftp 4 -C -o /dev/null "$url/medium"
+}
+
+# What is interrupted keeps the time that the server's has.
+ftp_interrupted() {
+    printf 'HTTP/1.1 200 OK\r\nContent-Length: 100\r\n' >cut.in
+    printf 'Last-Modified: Sun, 06 Nov 1994 08:49:37 GMT\r\n\r\nabc' >>cut.in
+    rm -f got got.ftp-part
+    start_nc cut -c -C server.pem -K server.key || return 1
+    "$bin/ftp" -S cafile=ca.pem -o got "https://localhost:$port/x" 2>err &
+    local pid=$! rv
+    wait_for test -s got.ftp-part && kill -TERM "$pid"
+    wait "$pid"
+    rv=$?
+    wait "$server"
+    [ "$rv" -eq 143 ] && [ ! -e got ] && [ "$(<got.ftp-part)" = abc ] &&
+        [ "$(stat -c %Y got.ftp-part)" = 784111777 ]
 }
 
 ftp_full_disk() {
@@ -452,9 +482,10 @@ ftp_errors() {
     rm -f got
     ftp 3 -o got "$url/missing" 2>err && grep '404 Not Found' err &&
         [ ! -e got ] &&
-        ftp 1 -o got http://localhost/ && ftp 1 -o got medium &&
+        ftp 2 -o got http://localhost:1/ && ftp 1 -o got medium &&
+        ftp 1 -o got file:///etc/passwd &&
         ftp 1 -o got https:/// && ftp 1 -o got https://localhost:x/ &&
-        ftp 1 -o got https://a@localhost/ && ftp 1 -o got "$url/a b" &&
+        ftp 1 -o got https://a@b@localhost/ && ftp 1 -o got "$url/a b" &&
         ftp 2 -o got https://localhost:1/x && [ ! -e got ]
 }
 
@@ -476,13 +507,15 @@ ftp_truncated() {
     local head='HTTP/1.1 200 OK\r\n' end
     for end in -q -N; do
         answer 5 "${head}Content-Length: 100\r\n\r\n1234567890" "$end" &&
-            grep 'truncated: 10 of 100' err && [ "$(<got)" = 1234567890 ] &&
+            grep 'truncated: 10 of 100' err && [ ! -e got ] &&
+            [ "$(<got.ftp-part)" = 1234567890 ] &&
             answer 5 "${head}Transfer-Encoding: chunked\r\n\r\n4\r\n12" "$end" &&
             answer 2 "${head}Content-Le" "$end" && [ ! -e got ] &&
             answer 2 '' "$end" || return 1
     done
     answer 0 "$head\r\n1234567890" -q && [ "$(<got)" = 1234567890 ] &&
-        answer 5 "$head\r\n1234567890" -N && grep 'truncated' err
+        answer 5 "$head\r\n1234567890" -N && grep 'truncated' err &&
+        [ ! -e got ]
 }
 
 ftp_chunked() {
@@ -493,13 +526,25 @@ ftp_chunked() {
         [ ! -s got ] &&
         answer 2 "${head}x\r\n" && answer 2 "${head}-1\r\n" &&
         answer 2 "${head}FFFFFFFFFFFFFFFF\r\n" &&
-        answer 2 "${head}2\r\n123\r\n0\r\n\r\n"
+        answer 2 "${head}2\r\n123\r\n0\r\n\r\n" &&
+        answer 2 "${head}2\n12\r\n0\r\n\r\n" &&
+        answer 5 "${head}2\r\n12\r\n0\r\n"
 }
 
 ftp_nonsense() {
     answer 2 '220 smtp.example ESMTP\r\n' && grep 'does not speak' err &&
         answer 2 'HTTP/1.1 200 OK\r\nContent-Length: -1\r\n\r\n' &&
         answer 2 'HTTP/1.1 200 OK\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n' &&
+        answer 2 'HTTP/1.1 200 OK\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n' &&
+        grep 'two lengths' err &&
+        answer 2 'HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip, chunked\r\n\r\n' &&
+        answer 2 'HTTP/1.1 200 OK\r\nA b: c\r\n\r\n' &&
+        answer 2 'HTTP/1.1 200 OK\r\nA: b\r\n c\r\n\r\n' &&
+        answer 2 'HTTP/1.1 200 OK\r\nA: \0\r\n\r\n' &&
+        answer 2 'HTTP/1.1 20 OK\r\n\r\n' &&
+        answer 2 'HTTP/2 200\r\n\r\n' &&
+        answer 3 'HTTP/1.1 404 \033[2Jno\r\nContent-Length: 0\r\n\r\n' &&
+        grep -F '404 ?[2Jno' err &&
         answer 2 "HTTP/1.1 200 OK\r\nX: $(head -c 5000 /dev/zero | tr '\0' x)\r\n"
 }
 
@@ -517,7 +562,8 @@ ftp_redirects() {
         answer 0 "HTTP/1.1 302 Found\r\nLocation: $url/medium\r\n\r\n" &&
         same got root/medium &&
         answer 2 'HTTP/1.1 302 Found\r\nLocation: http://localhost/\r\n\r\n' &&
-        grep 'not a https URL' err &&
+        grep 'from https to http' err &&
+        answer 2 'HTTP/1.1 302 Found\r\nLocation: ftp://localhost/\r\n\r\n' &&
         answer 2 'HTTP/1.1 302 Found\r\n\r\n' || return 1
     printf 'HTTP/1.0 302 Found\r\nLocation: loop\r\n\r\n' >loop
     start_openssl loop -HTTP || return 1
@@ -548,6 +594,7 @@ check 'ftp: 20 MiB' ftp_big
 check 'ftp: a name for the file' ftp_name
 check 'ftp: standard output' ftp_stdout
 check 'ftp: resume' ftp_resume
+check 'ftp: interrupted' ftp_interrupted
 check 'ftp: full disk' ftp_full_disk
 check 'ftp: verification' ftp_verification
 check 'ftp: errors' ftp_errors
@@ -697,7 +744,7 @@ nc_timeout() {
 nc_errors() {
     expect 1 "$bin/nc" localhost 1 2>err </dev/null && grep 'refused' err &&
         expect 1 "$bin/nc" localhost && expect 1 "$bin/nc" -R ca.pem localhost 1 &&
-        expect 1 "$bin/nc" -s nntp localhost 1 &&
+        expect 1 "$bin/nc" -c -T starttls=gopher localhost 1 &&
         expect 1 "$bin/nc" -c -R missing.pem localhost 1 2>err &&
         grep missing.pem err &&
         expect 1 "$bin/nc" -l -c -C server.pem -K second.key 127.0.0.1 0 2>err &&
@@ -775,7 +822,7 @@ starttls() {
         front "dialogue_$protocol" || return 1
         : >got
         (echo 'from the client'; wait_for has_text server got) |
-            nc -v -q -s "$protocol" -R ca.pem localhost "$port" >got 2>err
+            nc -c -v -q -T "starttls=$protocol" -R ca.pem localhost "$port" >got 2>err
         rv=$?
         cat err front.err front.script tls.err
         wait "$talker" && wait "$server" && wait "$backend" && [ "$rv" -eq 0 ] &&
@@ -787,7 +834,7 @@ starttls() {
 starttls_refused() { # FUNCTION PROTOCOL PATTERN
     behind=0
     front "$1" || return 1
-    expect 1 "$bin/nc" -N -s "$2" -R ca.pem localhost "$port" 2>err </dev/null
+    expect 1 "$bin/nc" -c -N -T "starttls=$2" -R ca.pem localhost "$port" 2>err </dev/null
     local rv=$?
     wait "$talker"
     wait "$server"

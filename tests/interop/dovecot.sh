@@ -132,7 +132,7 @@ ready_or_gone() { # PORT PID
 }
 
 client() { # PROTOCOL PORT VERSION
-    "$EXAMPLES/nc" -v -s "$1" -T "protocols=tlsv$3" \
+    "$EXAMPLES/nc" -c -v -T "starttls=$1,protocols=tlsv$3" \
         -R "$TEST_CERTS/root.pem" localhost "$2" 2>"$tmp/nc.log" |
         tr -d '\r' >"$tmp/session"
     cat "$tmp/session" "$tmp/nc.log"
@@ -170,8 +170,8 @@ for user in "${users[@]}"; do
             done
         done
         refused "STARTTLS and another name, $key, as $user" \
-            'not present in server certificate' "$EXAMPLES/nc" -s imap \
-            -R "$TEST_CERTS/root.pem" -e elsewhere.test localhost \
+            'not present in server certificate' "$EXAMPLES/nc" -c \
+            -T starttls=imap -R "$TEST_CERTS/root.pem" -e elsewhere.test localhost \
             "${ports[0]}"
         stop "$pid"
     done
@@ -179,7 +179,8 @@ done
 
 # Plain text commands before TLS are no way around it.
 httpd ecdsa
-refused "STARTTLS and a server that is none" '' "$EXAMPLES/nc" -s imap -w 5 \
+refused "STARTTLS and a server that is none" '' "$EXAMPLES/nc" -c \
+    -T starttls=imap -w 5 \
     -R "$TEST_CERTS/root.pem" localhost "$port"
 
 done_testing
