@@ -15,6 +15,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"libtls-proxy/goproxy/internal/nowait"
 	"libtls-proxy/goproxy/internal/wire"
 )
 
@@ -75,11 +76,11 @@ func Pair() (*Conn, int, error) {
 
 // CheckSocket returns an error unless fd is an AF_UNIX socket of that type.
 func CheckSocket(fd, typ int) error {
-	domain, err := unix.GetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_DOMAIN)
+	domain, err := nowait.Getsockopt(fd, unix.SOL_SOCKET, unix.SO_DOMAIN)
 	if err != nil {
 		return fmt.Errorf("channel: %w", err)
 	}
-	t, err := unix.GetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_TYPE)
+	t, err := nowait.Getsockopt(fd, unix.SOL_SOCKET, unix.SO_TYPE)
 	if err != nil {
 		return fmt.Errorf("channel: %w", err)
 	}
@@ -159,12 +160,7 @@ func (c *Conn) Recv() ([]byte, Fds, error) {
 
 // Recvmsg receives without waiting, whatever the flags of the descriptor.
 func Recvmsg(fd int, p, oob []byte) (n, oobn, flags int, err error) {
-	for {
-		n, oobn, flags, _, err = unix.Recvmsg(fd, p, oob, unix.MSG_DONTWAIT|unix.MSG_CMSG_CLOEXEC)
-		if err != unix.EINTR {
-			return
-		}
-	}
+	return nowait.Recvmsg(fd, p, oob, unix.MSG_CMSG_CLOEXEC)
 }
 
 // Send sends m with descriptors that stay the caller's. It waits while the
@@ -206,18 +202,14 @@ func sendmsg(fd int, b []byte, fds []int) error {
 	if len(fds) > 0 {
 		oob = unix.UnixRights(fds...)
 	}
-	for {
-		err := unix.Sendmsg(fd, b, oob, nil, unix.MSG_DONTWAIT|unix.MSG_NOSIGNAL)
-		if err != unix.EINTR {
-			return err
-		}
-	}
+	_, err := nowait.Sendmsg(fd, b, oob)
+	return err
 }
 
 // Reply sends m on a reply channel, which it closes. A requester who has
 // gone, or who gave something else than a reply channel, gets none.
 func Reply(fd int, m wire.Message, fds ...int) error {
-	defer unix.Close(fd)
+	defer nowait.Close(fd)
 	if err := CheckSocket(fd, unix.SOCK_SEQPACKET); err != nil {
 		return err
 	}
@@ -233,14 +225,8 @@ func Reply(fd int, m wire.Message, fds ...int) error {
 // Hangup reports whether the other end of a socket is closed, or both of its
 // directions are shut down.
 func Hangup(fd int) bool {
-	p := []unix.PollFd{{Fd: int32(fd)}}
-	for {
-		n, err := unix.Poll(p, 0)
-		if err == unix.EINTR {
-			continue
-		}
-		return err != nil || n > 0 && p[0].Revents&(unix.POLLHUP|unix.POLLNVAL) != 0
-	}
+	events, err := nowait.Poll(fd, 0)
+	return err != nil || events&(unix.POLLHUP|unix.POLLNVAL) != 0
 }
 
 // With calls f with the descriptor, which stays open meanwhile.

@@ -7,7 +7,7 @@ import "sync"
 const (
 	// plaintextSize is how much is read at once in either direction, a
 	// multiple of what a record holds.
-	plaintextSize = 4 * maxPlaintext
+	plaintextSize = 8 * maxPlaintext
 	maxPlaintext  = 16384
 	// recordOverhead bounds what a record adds.
 	recordOverhead = 64

@@ -11,6 +11,8 @@ import (
 	"golang.org/x/sys/unix"
 
 	"libtls-proxy/goproxy/internal/channel"
+	"libtls-proxy/goproxy/internal/nowait"
+	"libtls-proxy/goproxy/internal/procs"
 	"libtls-proxy/goproxy/internal/wire"
 )
 
@@ -116,6 +118,7 @@ func New(all channel.Fds, o Options) (*Conn, error) {
 	}
 	c.receiveFn = c.tryReceive
 	c.mark, c.markFds = wire.CloseMark, 1
+	c.transport.fillFn = c.transport.tryFill
 	c.transport.out.disableDelay()
 	c.transport.gone = c.hangup
 	c.sign = c.signByApp
@@ -136,7 +139,8 @@ func (c *Conn) hangup() bool { return channel.Hangup(c.toApp.fd) }
 func (c *Conn) Run(shaken func()) (remember bool) {
 	defer c.close()
 	go c.write()
-	err := c.handshake()
+	var err error
+	deep(func() { err = c.handshake() })
 	shaken()
 	if err != nil {
 		c.fail(err)
@@ -177,6 +181,9 @@ func (c *Conn) handshake() error {
 		return err
 	}
 	c.transport.handshake = false
+	if c.server {
+		c.transport.in.acknowledge()
+	}
 	frame, err := c.shaken()
 	if err != nil {
 		return err
@@ -201,11 +208,12 @@ func (c *Conn) fail(err error) {
 		return
 	}
 	// If the application has gone, nobody misses it.
-	_ = unix.Sendmsg(c.toApp.fd, frame, unix.UnixRights(c.network()...), nil, unix.MSG_DONTWAIT|unix.MSG_NOSIGNAL)
+	_, _ = nowait.Sendmsg(c.toApp.fd, frame, unix.UnixRights(c.network()...))
 }
 
 // network returns the network's descriptors, ready to be given back.
 func (c *Conn) network() []int {
+	c.transport.settle()
 	c.transport.out.restoreDelay()
 	if c.transport.in == c.transport.out {
 		return []int{c.transport.in.fd}
@@ -246,11 +254,12 @@ func (c *Conn) serve() {
 		if err != nil {
 			if err != io.EOF && err != unix.ECONNRESET {
 				// Not what an application writes.
-				_ = unix.Shutdown(c.toApp.fd, unix.SHUT_RDWR)
+				_ = nowait.Shutdown(c.toApp.fd, unix.SHUT_RDWR)
 			}
 			c.writerEOF()
 			return
 		}
+		procs.Work()
 		c.deliver(m.data)
 		m.buffer.free()
 		if m.mark {
@@ -339,7 +348,7 @@ func (c *Conn) deliver(p []byte) {
 	c.tally.broken(c.undone)
 	c.mu.Unlock()
 	// From now on the application's writes fail.
-	_ = unix.Shutdown(c.toPeer.fd, unix.SHUT_RD)
+	_ = nowait.Shutdown(c.toPeer.fd, unix.SHUT_RD)
 }
 
 func (c *Conn) writeFailed() bool {
@@ -401,6 +410,7 @@ func (c *Conn) closeMark(reply channel.Fds) {
 
 // read is the reader: it moves plaintext to the application.
 func (c *Conn) read() {
+	defer c.transport.settle()
 	left := c.left
 	c.left = nil
 	c.give(left)
@@ -410,6 +420,7 @@ func (c *Conn) read() {
 			c.readRest()
 			return
 		}
+		procs.Work()
 		b := getBuffer()
 		var n int
 		n, c.late = c.readRecords(b.plaintext())
@@ -498,15 +509,15 @@ func (c *Conn) readRest() {
 // end records the ending and tells the application.
 func (c *Conn) end(err error) {
 	if c.ended(err) != wire.EndingFailed {
-		_ = unix.Shutdown(c.toApp.fd, unix.SHUT_WR)
+		_ = nowait.Shutdown(c.toApp.fd, unix.SHUT_WR)
 		return
 	}
 	c.failed.Store(true)
 	c.transport.abort()
 	c.transport.flushNow()
 	// In this order, so that who has seen the end of file cannot write.
-	_ = unix.Shutdown(c.toPeer.fd, unix.SHUT_RD)
-	_ = unix.Shutdown(c.toApp.fd, unix.SHUT_RDWR)
+	_ = nowait.Shutdown(c.toPeer.fd, unix.SHUT_RD)
+	_ = nowait.Shutdown(c.toApp.fd, unix.SHUT_RDWR)
 }
 
 // linger waits for the peer's end, after ours.

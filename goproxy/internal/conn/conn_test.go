@@ -523,6 +523,76 @@ func TestPlaintextAfterTLS(t *testing.T) {
 	})
 }
 
+// A corked connection holds back what is written to it.
+type corked struct {
+	net.Conn
+	on   bool
+	held []byte
+}
+
+func (c *corked) Write(p []byte) (int, error) {
+	if !c.on {
+		return c.Conn.Write(p)
+	}
+	c.held = append(c.held, p...)
+	return len(p), nil
+}
+
+// Nor where it arrives together with the records before it, over TCP or not.
+func TestPlaintextBehindRecords(t *testing.T) {
+	for _, local := range []bool{false, true} {
+		t.Run(fmt.Sprintf("local %v", local), func(t *testing.T) {
+			eachSide(t, func(t *testing.T, sd side) {
+				kp := certificate(t, testcert.Options{Names: []string{"localhost"}})
+				own := kp
+				if !sd.server {
+					own = nil
+				}
+				s := &session{t: t, side: sd}
+				var network, end int
+				if local {
+					var file *os.File
+					file, _, network = socketpair(t)
+					c, err := net.FileConn(file)
+					if err != nil {
+						t.Fatal(err)
+					}
+					file.Close()
+					s.net = c
+				} else {
+					network, s.net = sockets(t)
+				}
+				s.app, s.fd, end = socketpair(t)
+				s.run(newConfig(t, sd.server, own, nil), Options{}, network, end)
+				c := &corked{Conn: s.net}
+				s.shake(kp, c)
+				c.on = true
+				data := pattern(20001)
+				for _, part := range [][]byte{data[:1], data[1:20000], data[20000:]} {
+					if _, err := s.peer.Write(part); err != nil {
+						t.Fatal(err)
+					}
+				}
+				if err := s.peer.CloseWrite(); err != nil {
+					t.Fatal(err)
+				}
+				_ = s.net.SetWriteDeadline(time.Now().Add(patience))
+				if _, err := s.net.Write(append(c.held, "220 plain"...)); err != nil {
+					t.Fatal(err)
+				}
+				s.wantApp(string(data))
+				_, fds := s.closeReply(s.mark())
+				defer fds.Close()
+				b := make([]byte, 64)
+				n, err := unix.Read(fds[0], b)
+				if err != nil || string(b[:n]) != "220 plain" {
+					t.Errorf("%q, %v", b[:n], err)
+				}
+			})
+		})
+	}
+}
+
 // Descriptors other than that of the close mark end the connection.
 func TestWrongMark(t *testing.T) {
 	for _, tt := range []struct {

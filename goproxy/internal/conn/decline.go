@@ -6,6 +6,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"libtls-proxy/goproxy/internal/channel"
+	"libtls-proxy/goproxy/internal/nowait"
 	"libtls-proxy/goproxy/internal/wire"
 )
 
@@ -35,5 +36,5 @@ func decline(data int, network channel.Fds, text string) {
 		rights = unix.UnixRights(network...)
 	}
 	// Who does not wait for the answer does not need it.
-	_ = unix.Sendmsg(data, frame, rights, nil, unix.MSG_DONTWAIT|unix.MSG_NOSIGNAL)
+	_, _ = nowait.Sendmsg(data, frame, rights)
 }

@@ -12,6 +12,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"libtls-proxy/goproxy/internal/channel"
+	"libtls-proxy/goproxy/internal/nowait"
 )
 
 // aLongTimeAgo as a deadline wakes who waits.
@@ -35,7 +36,6 @@ type stream struct {
 	readFn     func(uintptr) bool
 	writeFn    func(uintptr) bool
 	hangupFn   func(uintptr) bool
-	inputFn    func(uintptr) bool
 
 	// broken is the error that ended writing. An error is told once, to
 	// the one of reader and writer who comes first; the lock lets the
@@ -57,7 +57,7 @@ func newStream(fd int) (*stream, error) {
 			s.pipe = true
 		case unix.S_IFSOCK:
 			var typ int
-			typ, err = unix.GetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_TYPE)
+			typ, err = nowait.Getsockopt(fd, unix.SOL_SOCKET, unix.SO_TYPE)
 			if err == nil && typ != unix.SOCK_STREAM {
 				err = errDescriptor
 			}
@@ -74,22 +74,21 @@ func newStream(fd int) (*stream, error) {
 	}
 	s.readFn, s.writeFn = s.tryReadAgain, s.tryWriteAgain
 	s.hangupFn = func(fd uintptr) bool { return channel.Hangup(int(fd)) }
-	s.inputFn = func(uintptr) bool { return s.polled(unix.POLLIN) }
 	return s, nil
 }
 
 // register makes the descriptor known to the runtime's poller, which takes
 // only what does not block; the flag is then set back for those who share it.
 func (s *stream) register() error {
-	flags, err := unix.FcntlInt(uintptr(s.fd), unix.F_GETFL, 0)
+	flags, err := nowait.Fcntl(s.fd, unix.F_GETFL, 0)
 	if err != nil {
 		return err
 	}
 	if flags&unix.O_NONBLOCK == 0 {
-		if _, err := unix.FcntlInt(uintptr(s.fd), unix.F_SETFL, flags|unix.O_NONBLOCK); err != nil {
+		if _, err := nowait.Fcntl(s.fd, unix.F_SETFL, flags|unix.O_NONBLOCK); err != nil {
 			return err
 		}
-		defer unix.FcntlInt(uintptr(s.fd), unix.F_SETFL, flags)
+		defer nowait.Fcntl(s.fd, unix.F_SETFL, flags)
 	}
 	s.file = os.NewFile(uintptr(s.fd), "stream")
 	s.raw, err = s.file.SyscallConn()
@@ -99,31 +98,23 @@ func (s *stream) register() error {
 func (s *stream) close() { s.file.Close() }
 
 func (s *stream) polled(events int16) bool {
-	p := [1]unix.PollFd{{Fd: int32(s.fd), Events: events}}
-	for {
-		n, err := unix.Poll(p[:], 0)
-		if err != unix.EINTR {
-			return err != nil || n > 0
-		}
-	}
+	events, err := nowait.Poll(s.fd, events)
+	return err != nil || events != 0
 }
 
 // tryRead reads what is there. 0 without an error is the end of file.
 func (s *stream) tryRead(p []byte) (int, error) {
-	for {
-		var n int
-		var err error
-		if !s.pipe {
-			n, _, _, _, err = unix.Recvmsg(s.fd, p, nil, unix.MSG_DONTWAIT)
-		} else if !s.polled(unix.POLLIN) {
-			return 0, unix.EAGAIN
-		} else {
-			n, err = unix.Read(s.fd, p)
-		}
+	if !s.pipe {
+		n, _, _, err := nowait.Recvmsg(s.fd, p, nil, 0)
+		return n, err
+	}
+	for s.polled(unix.POLLIN) {
+		n, err := unix.Read(s.fd, p)
 		if err != unix.EINTR {
 			return max(n, 0), err
 		}
 	}
+	return 0, unix.EAGAIN
 }
 
 func (s *stream) tryReadAgain(uintptr) bool {
@@ -142,9 +133,7 @@ func (s *stream) read(p []byte) (int, error) {
 	return s.rn, s.rerr
 }
 
-// waitInput waits until there is something to read, waitHangup until the
-// other end is closed.
-func (s *stream) waitInput() error  { return s.raw.Read(s.inputFn) }
+// waitHangup waits until the other end is closed.
 func (s *stream) waitHangup() error { return s.raw.Read(s.hangupFn) }
 
 // tryWrite writes as much as goes at once.
@@ -171,7 +160,7 @@ func (s *stream) tryWrite(p []byte) (int, error) {
 
 func (s *stream) writeOnce(p []byte) (int, error) {
 	if !s.pipe {
-		return unix.SendmsgN(s.fd, p, nil, nil, unix.MSG_DONTWAIT|unix.MSG_NOSIGNAL)
+		return nowait.Sendmsg(s.fd, p, nil)
 	}
 	// A pipe that is ready takes so much without blocking.
 	const pipeBuf = 4096
@@ -205,11 +194,7 @@ func (s *stream) writeParts(parts [][]byte) error {
 	waitErr := s.raw.Write(func(uintptr) bool {
 		for len(parts) > 0 {
 			var n int
-			n, err = unix.SendmsgBuffers(s.fd, parts, nil, nil, unix.MSG_DONTWAIT|unix.MSG_NOSIGNAL)
-			if err == unix.EINTR {
-				continue
-			}
-			if err != nil {
+			if n, err = nowait.Sendv(s.fd, parts); err != nil {
 				break
 			}
 			for len(parts) > 0 && n >= len(parts[0]) {
@@ -239,7 +224,7 @@ func (s *stream) endWrite() {
 		s.close()
 		return
 	}
-	_ = unix.Shutdown(s.fd, unix.SHUT_WR)
+	_ = nowait.Shutdown(s.fd, unix.SHUT_WR)
 }
 
 // writeError returns the error that ended writing.
@@ -253,27 +238,23 @@ func (s *stream) writeError() error {
 // belongs together, and the first data after a handshake would wait for the
 // peer's delayed acknowledgement of our Finished.
 func (s *stream) disableDelay() {
-	on, err := unix.GetsockoptInt(s.fd, unix.IPPROTO_TCP, unix.TCP_NODELAY)
+	on, err := nowait.Getsockopt(s.fd, unix.IPPROTO_TCP, unix.TCP_NODELAY)
 	if err != nil || on != 0 {
 		return
 	}
-	s.delay = unix.SetsockoptInt(s.fd, unix.IPPROTO_TCP, unix.TCP_NODELAY, 1) == nil
+	s.delay = nowait.Setsockopt(s.fd, unix.IPPROTO_TCP, unix.TCP_NODELAY, 1) == nil
 }
 
 // restoreDelay undoes disableDelay.
 func (s *stream) restoreDelay() {
 	if s.delay {
-		_ = unix.SetsockoptInt(s.fd, unix.IPPROTO_TCP, unix.TCP_NODELAY, 0)
+		_ = nowait.Setsockopt(s.fd, unix.IPPROTO_TCP, unix.TCP_NODELAY, 0)
 	}
 }
 
-// buffered returns how many bytes wait in a socket, and the first of them in
-// p, which stay there.
-func (s *stream) buffered(p []byte) (int, error) {
-	n, err := unix.IoctlGetInt(s.fd, unix.TIOCINQ)
-	if err != nil {
-		return 0, err
-	}
-	_, _, _, _, err = unix.Recvmsg(s.fd, p, nil, unix.MSG_DONTWAIT|unix.MSG_PEEK)
-	return n, err
+// acknowledge has the kernel tell the peer at once that all has come. A client
+// whose Finished is the handshake's last message, and who has Nagle's algorithm
+// on, would else wait with its first request for a delayed acknowledgement.
+func (s *stream) acknowledge() {
+	_ = nowait.Setsockopt(s.fd, unix.IPPROTO_TCP, unix.TCP_QUICKACK, 1)
 }

@@ -12,6 +12,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"libtls-proxy/goproxy/internal/nowait"
 )
 
 const (
@@ -28,6 +30,7 @@ var (
 	// errAborted is the end of an attempt to send that nobody needs.
 	errAborted = errors.New("aborted")
 	errStalled = unix.ETIMEDOUT
+	errTaken   = errors.New("somebody else reads from the socket")
 )
 
 // errAgain tells crypto/tls that there is nothing to read now. Because it is
@@ -39,11 +42,13 @@ func (errAgain) Error() string   { return "no data" }
 func (errAgain) Timeout() bool   { return true }
 func (errAgain) Temporary() bool { return true }
 
-// A transport is the network as crypto/tls sees it. What it reads never
-// reaches beyond the record that crypto/tls works on, so that no byte after
-// close_notify is lost; what it is given to write is collected, and sent by
-// flush. It waits only during the handshake: a Read afterwards takes what is
-// there, and whoever calls it waits with wait when there is nothing.
+// A transport is the network as crypto/tls sees it. What crypto/tls reads never
+// reaches beyond the record that it works on, so that no byte after
+// close_notify is lost: many records are looked at in one go, but taken out of
+// the socket only once crypto/tls has asked for them. What it is given to write
+// is collected, and sent by flush. It waits only during the handshake: a Read
+// afterwards takes what is there, and whoever calls it waits with wait when
+// there is nothing.
 type transport struct {
 	detached
 	in, out   *stream
@@ -51,10 +56,16 @@ type transport struct {
 	rest      bool        // begin no record that is not there as a whole
 	gone      func() bool // whether the application is
 
+	// seen is what a look into the socket gave, nil for nothing. Crypto/tls
+	// was given the first bytes of it, of which the first settled ones are
+	// out of the socket. What comes from a pipe is settled.
+	seen           *buffer
+	given, settled int
+	fillFn         func(uintptr) bool
+
 	header [recordHeader]byte
-	have   int // bytes of the header that were read
-	given  int // and that were given to crypto/tls
-	body   int // bytes of the body to be read
+	have   int // bytes of the header that were given
+	body   int // bytes of the body to be given
 	err    error
 
 	mu       sync.Mutex // guards pending
@@ -71,42 +82,97 @@ func (t *transport) Read(p []byte) (int, error) {
 			return 0, err
 		}
 	}
-	if t.body == 0 && t.given == t.have {
-		if t.rest && !t.whole() {
-			return 0, errAgain{}
-		}
-		n, err := t.readNet(t.header[t.have:])
-		if err != nil {
+	if t.rest && t.have == 0 && t.body == 0 && !t.whole() {
+		return 0, errAgain{}
+	}
+	if t.seen == nil {
+		if err := t.fill(t.handshake); err != nil {
 			return 0, err
 		}
-		t.have += n
 	}
-	if t.given < t.have {
-		n := copy(p, t.header[t.given:t.have])
-		t.given += n
-		if t.given == recordHeader {
-			t.body = int(binary.BigEndian.Uint16(t.header[3:]))
-			t.have, t.given = 0, 0
-		}
-		return n, nil
+	n := copy(p[:min(len(p), t.want())], t.seen.b[t.given:])
+	t.given += n
+	if t.body > 0 {
+		t.body -= n
+	} else if t.have += copy(t.header[t.have:], p[:n]); t.have == recordHeader {
+		t.body = int(binary.BigEndian.Uint16(t.header[3:]))
+		t.have = 0
 	}
-	n, err := t.readNet(p[:min(len(p), t.body)])
-	t.body -= n
-	return n, err
+	if t.given == len(t.seen.b) {
+		t.settle()
+	}
+	return n, nil
 }
 
-func (t *transport) readNet(p []byte) (int, error) {
-	if t.err != nil {
-		return 0, t.err
+// want is how much crypto/tls may have next.
+func (t *transport) want() int {
+	if t.body > 0 {
+		return t.body
 	}
+	return recordHeader - t.have
+}
+
+// fill looks for what there is to read.
+func (t *transport) fill(wait bool) error {
+	if t.err != nil {
+		return t.err
+	}
+	if !wait {
+		if !t.tryFill(0) {
+			return errAgain{}
+		}
+		return t.err
+	}
+	if err := t.in.raw.Read(t.fillFn); err != nil {
+		return t.readError(0, err)
+	}
+	return t.err
+}
+
+// tryFill reports whether there is something, or an error.
+func (t *transport) tryFill(uintptr) bool {
+	b := getBuffer()
 	var n int
 	var err error
-	if t.handshake {
-		n, err = t.in.read(p)
+	if t.in.pipe {
+		n, err = t.in.tryRead(b.b[:t.want()])
+		t.settled = n
 	} else {
-		n, err = t.in.tryRead(p)
+		n, _, _, err = nowait.Recvmsg(t.in.fd, b.b[:bufferSize], nil, unix.MSG_PEEK)
+		t.settled = 0
 	}
-	return n, t.readError(n, err)
+	if n > 0 && err == nil {
+		b.b = b.b[:n]
+		t.seen, t.given = b, 0
+		return true
+	}
+	// An idle connection keeps no buffer.
+	b.free()
+	if err == unix.EAGAIN {
+		return false
+	}
+	_ = t.readError(n, err)
+	return true
+}
+
+// settle takes out of the socket what crypto/tls was given, and forgets what
+// else was seen.
+func (t *transport) settle() {
+	if t.seen == nil {
+		return
+	}
+	for t.settled < t.given {
+		// TCP throws the bytes away; from other sockets the same ones
+		// come a second time.
+		n, _, _, err := nowait.Recvmsg(t.in.fd, t.seen.b[t.settled:t.given], nil, unix.MSG_TRUNC)
+		if err != nil || n == 0 {
+			t.err = errTaken
+			break
+		}
+		t.settled += n
+	}
+	t.seen.free()
+	t.seen = nil
 }
 
 func (t *transport) readError(n int, err error) error {
@@ -129,18 +195,9 @@ func (t *transport) readError(n int, err error) error {
 
 // wait waits until Read has something to say, or somebody calls wake.
 func (t *transport) wait() {
-	if t.given < t.have || t.err != nil {
-		return
+	if t.seen == nil {
+		_ = t.fill(true)
 	}
-	if t.body > 0 {
-		_ = t.in.waitInput()
-		return
-	}
-	n, err := t.in.read(t.header[t.have:])
-	if err == nil {
-		t.have += n
-	}
-	_ = t.readError(n, err)
 }
 
 func (t *transport) close() {
@@ -159,16 +216,27 @@ func (t *transport) abort() {
 	_ = t.out.file.SetWriteDeadline(aLongTimeAgo)
 }
 
-// whole reports whether the next record is in the socket's buffer from its
-// first to its last byte.
+// whole reports whether the next record is there from its first to its last
+// byte.
 func (t *transport) whole() bool {
-	if t.in.pipe || t.err != nil || t.have != 0 || t.body != 0 {
+	if t.in.pipe {
 		return false
 	}
-	var header [recordHeader]byte
-	n, err := t.in.buffered(header[:])
-	return err == nil && n >= recordHeader &&
-		n >= recordHeader+int(binary.BigEndian.Uint16(header[3:]))
+	if !t.wholeSeen() {
+		// More may have come.
+		t.settle()
+		_ = t.fill(false)
+	}
+	return t.wholeSeen()
+}
+
+func (t *transport) wholeSeen() bool {
+	if t.seen == nil {
+		return false
+	}
+	b := t.seen.b[t.given:]
+	return len(b) >= recordHeader &&
+		len(b) >= recordHeader+int(binary.BigEndian.Uint16(b[recordHeader-2:]))
 }
 
 func (t *transport) Write(p []byte) (int, error) {

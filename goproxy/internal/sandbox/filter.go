@@ -110,8 +110,7 @@ func allowed(role Role, pid int) []call {
 				// Getpeername of x/sys wants the protocol.
 				is(2, unix.SO_DOMAIN, unix.SO_TYPE, unix.SO_PROTOCOL, unix.TCP_NODELAY),
 			}},
-			call{unix.SYS_SETSOCKOPT, []condition{is(1, unix.IPPROTO_TCP), is(2, unix.TCP_NODELAY)}},
-			call{unix.SYS_IOCTL, []condition{is(1, unix.TIOCINQ)}},
+			call{unix.SYS_SETSOCKOPT, []condition{is(1, unix.IPPROTO_TCP), is(2, unix.TCP_NODELAY, unix.TCP_QUICKACK)}},
 			// Whether there is room for another connection.
 			call{unix.SYS_GETRLIMIT, []condition{is(0, unix.RLIMIT_NOFILE)}},
 			call{unix.SYS_PRLIMIT64, []condition{is(0, 0), is(1, unix.RLIMIT_NOFILE), is(2, 0)}},

@@ -16,6 +16,8 @@ import (
 	"github.com/landlock-lsm/go-landlock/landlock"
 	landlocksys "github.com/landlock-lsm/go-landlock/landlock/syscall"
 	"golang.org/x/sys/unix"
+
+	"libtls-proxy/goproxy/internal/procs"
 )
 
 // A Role is what the process does, and so what it may do. It is the first
@@ -72,9 +74,9 @@ const lowFds = 16
 func needNoFiles() {
 	// For the local time in error messages.
 	time.Local = time.UTC
-	// The number of processors as it is now: otherwise the runtime looks
-	// for a new limit every second. It keeps the files of that open.
-	runtime.GOMAXPROCS(runtime.GOMAXPROCS(0))
+	// The number of processors is ours to choose: otherwise the runtime
+	// looks for a new limit every second. It keeps the files of that open.
+	procs.Start()
 	for fd := range lowFds {
 		var st unix.Statfs_t
 		if unix.Fstatfs(fd, &st) == nil &&

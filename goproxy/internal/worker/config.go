@@ -15,6 +15,7 @@ import (
 
 	"libtls-proxy/goproxy/internal/channel"
 	"libtls-proxy/goproxy/internal/conn"
+	"libtls-proxy/goproxy/internal/procs"
 	"libtls-proxy/goproxy/internal/tlsconf"
 	"libtls-proxy/goproxy/internal/wire"
 )
@@ -287,6 +288,7 @@ func (c *config) connect(m wire.Message, verify uint8, name string, context uint
 		return false
 	}
 	c.started = true
+	procs.Work()
 	files := int64(len(fds))
 	if !c.worker.take(files) {
 		if c.pass(m, fds) {
