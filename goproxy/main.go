@@ -26,7 +26,7 @@ const usage = `usage: goproxy keeper | worker | --self-test | -h | --version
 
 libtls-proxy's helper. The library starts it; it is of no use by hand.
 keeper  holds private keys; descriptor 3 is the control channel,
-        4 the supervisor's
+        4 the supervisor's, 5 the link to the first worker
 worker  speaks TLS; descriptor 3 is the link to the keeper
 --self-test
         tries what neither may do, and prints what came of it
@@ -36,6 +36,7 @@ worker  speaks TLS; descriptor 3 is the link to the keeper
 const (
 	firstFd  = 3
 	secondFd = 4
+	thirdFd  = 5
 )
 
 func main() {
@@ -66,7 +67,7 @@ func run(args []string) int {
 		}
 		return status(err)
 	case string(sandbox.Keeper):
-		return serve(sandbox.Keeper, func() error { return keeper.Run(firstFd, secondFd, release) })
+		return serve(sandbox.Keeper, func() error { return keeper.Run(firstFd, secondFd, thirdFd, release) })
 	case string(sandbox.Worker):
 		return serve(sandbox.Worker, func() error { return worker.Run(firstFd) })
 	}

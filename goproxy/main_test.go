@@ -62,7 +62,7 @@ func startProxyWith(t *testing.T, processes bool) *proxy {
 	supervisor, supervisorEnd := pair(t)
 	p.control = control
 	go p.supervise(supervisor)
-	go func() { p.done <- keeper.Run(controlEnd, supervisorEnd, "test") }()
+	go func() { p.done <- keeper.Run(controlEnd, supervisorEnd, -1, "test") }()
 	t.Cleanup(func() {
 		p.control.Close()
 		select {

@@ -243,9 +243,12 @@ is_nonblocking(int fd)
 	return flags != -1 && (flags & O_NONBLOCK) != 0;
 }
 
-/* Makes calls on one descriptor block as long as they did on another. */
+/*
+ * Makes calls on one descriptor block as long as they did on another. A new
+ * one has no time-outs yet.
+ */
 static void
-copy_blocking(int from, int to)
+copy_blocking(int from, int to, int is_new)
 {
 	static const int names[] = { SO_RCVTIMEO, SO_SNDTIMEO };
 	struct timeval timeout;
@@ -254,12 +257,14 @@ copy_blocking(int from, int to)
 	int flags;
 
 	flags = fcntl(to, F_GETFL);
-	if (flags != -1 && is_nonblocking(from) != is_nonblocking(to))
+	if (flags != -1 && is_nonblocking(from) != ((flags & O_NONBLOCK) != 0))
 		(void)fcntl(to, F_SETFL, flags ^ O_NONBLOCK);
 	/* Fails for pipes, which have no such options. */
 	for (i = 0; i < 2; i++) {
 		len = sizeof(timeout);
-		if (getsockopt(from, SOL_SOCKET, names[i], &timeout, &len) == 0)
+		if (getsockopt(from, SOL_SOCKET, names[i], &timeout, &len) ==
+			0 &&
+		    !(is_new && timeout.tv_sec == 0 && timeout.tv_usec == 0))
 			(void)setsockopt(to, SOL_SOCKET, names[i], &timeout,
 			    len);
 	}
@@ -324,10 +329,10 @@ start_proxy(struct tls *ctx, int fd_read, int fd_write)
 		    "failed to create a data channel");
 		goto err;
 	}
-	copy_blocking(fd_read, in[0]);
+	copy_blocking(fd_read, in[0], 1);
 	fds[nfds++] = fd_read;
 	if (!one) {
-		copy_blocking(fd_write, out[0]);
+		copy_blocking(fd_write, out[0], 1);
 		fds[nfds++] = fd_write;
 	}
 	fds[nfds++] = in[1];
@@ -353,7 +358,10 @@ start_proxy(struct tls *ctx, int fd_read, int fd_write)
 		goto err;
 	}
 	tlsp_handle_note(&ctx->fd_in, fd_read);
-	tlsp_handle_note(&ctx->fd_out, fd_write);
+	if (one)
+		ctx->fd_out = ctx->fd_in;
+	else
+		tlsp_handle_note(&ctx->fd_out, fd_write);
 	rv = 0;
 
 err:
@@ -370,7 +378,8 @@ tls_start(struct tls *ctx, int fd_read, int fd_write)
 	int transport, rv;
 
 	tls_connection_clear(ctx);
-	if (fcntl(fd_read, F_GETFD) == -1 || fcntl(fd_write, F_GETFD) == -1) {
+	if (fcntl(fd_read, F_GETFD) == -1 ||
+	    (fd_write != fd_read && fcntl(fd_write, F_GETFD) == -1)) {
 		tls_set_error(ctx, TLS_ERROR_UNKNOWN,
 		    "invalid file descriptors");
 		return -1;
@@ -401,7 +410,7 @@ restore_network(struct tls *ctx, int *fds, size_t nfds)
 		number = tlsp_handle_fd(numbers[i]);
 		if (number == -1)
 			continue;
-		copy_blocking(number, fds[i]);
+		copy_blocking(number, fds[i], 0);
 		if (replace(fds[i], number) == 0)
 			tlsp_handle_note(numbers[i], number);
 	}
@@ -833,7 +842,7 @@ close_begin(struct tls *ctx)
 	/* The application waits on the number that it reads from. */
 	if (tlsp_handle_fd(&ctx->fd_in) == -1)
 		ctx->fd_in = ctx->fd_out;
-	copy_blocking(number, pair[0]);
+	copy_blocking(number, pair[0], 1);
 	/* To the application this wait is one for a write. */
 	if (getsockopt(number, SOL_SOCKET, SO_SNDTIMEO, &timeout, &len) == 0)
 		(void)setsockopt(pair[0], SOL_SOCKET, SO_RCVTIMEO, &timeout,
@@ -967,7 +976,7 @@ resume(struct tls *ctx, int rest)
 		tlsp_deadline_in(0)) == -1)
 		return send_failed(ctx, "read", rest);
 	tlsp_trace_sent(rest, TLSP_RESUME, NULL, sizeof(mark), nfds, 0);
-	copy_blocking(fds[0], rest);
+	copy_blocking(fds[0], rest, 0);
 	if (replace(rest, fds[0]) == -1) {
 		tls_set_error(ctx, TLS_ERROR_UNKNOWN, "read failed");
 		return -1;

@@ -17,7 +17,9 @@
  * Started by the library with descriptor 3 the control channel, 4 goproxy's
  * binary, 5 a pipe that ends when the keeper runs or says why it does not, and
  * an empty environment. The keeper gets 3 the control channel, 4 the
- * supervisor channel; a worker gets 3 its link.
+ * supervisor channel and 5 the link to the first worker, which starts at the
+ * same time and not only when the keeper can ask for it; a worker gets 3 its
+ * link.
  *
  * Started by goproxy's self-test with a role and more arguments for goproxy,
  * and descriptor 4 as above, it becomes goproxy itself in place of that role.
@@ -364,7 +366,7 @@ become(int goproxy, char *const *argv, const char *variable, const int *fds,
     int nfds)
 {
 	char *const envp[] = { (char *)variable, NULL };
-	int high[2], i;
+	int high[3], i;
 
 	for (i = 0; i < nfds; i++) {
 		high[i] = fcntl(fds[i], F_DUPFD_CLOEXEC, 16);
@@ -411,14 +413,37 @@ receive_spawn(int channel)
 	return fd;
 }
 
+/*
+ * Starts a worker, which holds one end of the link. Where that fails the other
+ * end is told why.
+ */
+static void
+start_worker(int goproxy, int link)
+{
+	char *const worker[] = { (char *)"goproxy", (char *)"worker", NULL };
+
+	switch (fork_child()) {
+	case -1:
+		no_worker(link, errno);
+		break;
+	case 0:
+		/* The user that the supervisor really is. */
+		(void)set_user(getuid(), getgid());
+		become(goproxy, worker, NULL, &link, 1);
+		no_worker(link, errno);
+		_exit(127);
+	}
+	close(link);
+}
+
 int
 main(int argc, char *argv[])
 {
 	char *const keeper[] = { (char *)"goproxy", (char *)"keeper", NULL };
-	char *const worker[] = { (char *)"goproxy", (char *)"worker", NULL };
 	struct sigaction action = { .sa_handler = on_sigchld };
 	struct failure failure = { 1, 0 };
-	int channel[2], keeper_fds[2], goproxy, link;
+	int channel[2], first[2], keeper_fds[3], goproxy, link;
+	int status = STATUS, moved;
 	const pid_t self = getpid();
 	sigset_t sigchld;
 
@@ -445,10 +470,15 @@ main(int argc, char *argv[])
 	}
 
 	name_control();
+	/* The keeper has something else there when it is seen to run. */
+	if ((moved = fcntl(STATUS, F_DUPFD_CLOEXEC, FIRST_FREE)) == -1)
+		goto err;
+	close(STATUS);
+	status = moved;
 	if (fcntl(CONTROL, F_SETFD, FD_CLOEXEC) == -1 ||
-	    fcntl(STATUS, F_SETFD, FD_CLOEXEC) == -1 ||
 	    socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, channel) ==
-		-1)
+		-1 ||
+	    socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, first) == -1)
 		goto err;
 	sigemptyset(&action.sa_mask);
 	(void)sigaction(SIGCHLD, &action, NULL);
@@ -462,35 +492,26 @@ main(int argc, char *argv[])
 		take_user(KEEPER, self, goproxy);
 		keeper_fds[0] = CONTROL;
 		keeper_fds[1] = channel[1];
-		become(goproxy, keeper, keeper_variable, keeper_fds, 2);
+		keeper_fds[2] = first[0];
+		become(goproxy, keeper, keeper_variable, keeper_fds, 3);
 		goto err;
 	}
 	close(CONTROL);
-	close(STATUS);
+	close(status);
 	close(channel[1]);
+	close(first[0]);
 	/* From here on there is nothing that needs a right. */
 	take_user(SUPERVISOR, self, goproxy);
 
 	/* A link that gets no worker ends, which the keeper sees. */
-	while ((link = receive_spawn(channel[0])) != -1) {
-		switch (fork_child()) {
-		case -1:
-			no_worker(link, errno);
-			break;
-		case 0:
-			/* The user that the supervisor really is. */
-			(void)set_user(getuid(), getgid());
-			become(goproxy, worker, NULL, &link, 1);
-			no_worker(link, errno);
-			_exit(127);
-		}
-		close(link);
-	}
+	start_worker(goproxy, first[1]);
+	while ((link = receive_spawn(channel[0])) != -1)
+		start_worker(goproxy, link);
 	return 0;
 
 err:
 	failure.errnum = errno;
-	if (write(STATUS, &failure, sizeof(failure)) == -1)
+	if (write(status, &failure, sizeof(failure)) == -1)
 		_exit(127); /* the library has gone */
 	_exit(1);
 }

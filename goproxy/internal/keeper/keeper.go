@@ -41,9 +41,10 @@ type keeper struct {
 	users    int
 	orphaned bool
 	workers  int
-	shared   *worker // of all configurations that have none for themselves
-	spare    *worker // started in advance; has seen nothing yet
-	strict   int     // configurations with a worker for each connection
+	shared   *worker       // of all configurations that have none for themselves
+	spare    *worker       // started in advance; has seen nothing yet
+	strict   int           // configurations with a worker for each connection
+	first    *channel.Conn // the link to a process that no worker has yet
 
 	// configs are those that workers were given, by number.
 	lastID  uint32
@@ -61,21 +62,27 @@ type keeper struct {
 
 var errSupervisor = errors.New("goproxy has lost its supervisor")
 
-// Run serves the control channel until no configuration is left. It owns both
-// descriptors.
-func Run(control, supervisor int, release string) error {
-	ctl, err := channel.New(control)
+// Run serves the control channel until no configuration is left. It owns the
+// descriptors. The link is to a worker that has been started already, or -1.
+func Run(control, supervisor, link int, release string) error {
+	fds := channel.Fds{control, supervisor, link}
+	defer fds.Close()
+	ctl, err := channel.New(fds.Take(0))
 	if err != nil {
-		unix.Close(supervisor)
 		return err
 	}
 	defer ctl.Close()
-	sup, err := channel.New(supervisor)
+	sup, err := channel.New(fds.Take(1))
 	if err != nil {
 		return err
 	}
 	defer sup.Close()
 	k := newKeeper(release, sup)
+	if link >= 0 {
+		if k.first, err = channel.New(fds.Take(2)); err != nil {
+			return err
+		}
+	}
 	k.running.Add(1)
 	k.hold(ctl)
 	// The first configuration shall not have to wait for its worker.

@@ -40,7 +40,7 @@ func newBench(t testing.TB) *bench {
 		t.Fatal(err)
 	}
 	b := &bench{t, control, supervisor, make(chan error, 1)}
-	go func() { b.done <- Run(controlEnd, supervisorEnd, "test") }()
+	go func() { b.done <- Run(controlEnd, supervisorEnd, -1, "test") }()
 	return b
 }
 

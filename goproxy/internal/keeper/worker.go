@@ -7,13 +7,13 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"runtime"
 	"sync"
 	"time"
 
 	"golang.org/x/sys/unix"
 
 	"libtls-proxy/goproxy/internal/channel"
+	"libtls-proxy/goproxy/internal/procs"
 	"libtls-proxy/goproxy/internal/wire"
 )
 
@@ -40,7 +40,7 @@ type semaphores struct {
 }
 
 func newSemaphores() semaphores {
-	n := runtime.GOMAXPROCS(0)
+	n := procs.Max()
 	return semaphores{
 		rsa:   make(chan struct{}, max(1, n-1)),
 		other: make(chan struct{}, n),
@@ -181,8 +181,11 @@ func (w *worker) run() {
 	}
 }
 
-// spawn asks for a process.
+// spawn asks for a process, unless there is the first one.
 func (k *keeper) spawn() (*link, error) {
+	if c := k.takeFirst(); c != nil {
+		return newLink(c), nil
+	}
 	c, end, err := channel.Pair()
 	if err != nil {
 		return nil, err
@@ -196,7 +199,19 @@ func (k *keeper) spawn() (*link, error) {
 		}
 		return nil, err
 	}
-	return &link{channel: c, pending: make(chan struct{}, maxPending)}, nil
+	return newLink(c), nil
+}
+
+func (k *keeper) takeFirst() *channel.Conn {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	c := k.first
+	k.first = nil
+	return c
+}
+
+func newLink(c *channel.Conn) *link {
+	return &link{channel: c, pending: make(chan struct{}, maxPending)}
 }
 
 // serve returns when the process has ended, with the reason if it did not
@@ -542,6 +557,7 @@ func (w *worker) sign(l *link, m *wire.Sign) error {
 		return nil
 	}
 	conf.signed = true
+	procs.Work()
 	select {
 	case l.pending <- struct{}{}:
 	default:
