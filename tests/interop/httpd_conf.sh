@@ -587,6 +587,19 @@ many() {
 
 check 'ab, 30 connections' many
 
+# ab has Nagle's algorithm on: its first request follows its Finished only when
+# that is acknowledged, which by itself takes 40 ms.
+at_once() {
+    ab -q -n 50 -c 1 -l -H 'Host: www.b.test' \
+        "https://127.0.0.1:$tls/" >"$tmp/ab" 2>&1 &&
+        awk -v slow="${TEST_SLOW:-1}" \
+            '/^Time taken/ { exit $5 > 1.5 * slow }' "$tmp/ab" && return
+    cat "$tmp/ab"
+    return 1
+}
+
+check 'ab, one connection after another' at_once
+
 # --- processes ---
 
 separated() {
