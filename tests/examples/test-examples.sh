@@ -95,10 +95,12 @@ start_nc() {
 start_openssl() {
     local name=$1
     shift
+    # One of the same name may have left its port there.
+    rm -f "$name.out"
     timeout "$limit" openssl s_server -accept 127.0.0.1:0 -cert server.pem \
         -key server.key "$@" >"$name.out" 2>"$name.err" </dev/null &
     server=$!
-    wait_for has_text '^ACCEPT 127' "$name.out" || return 1
+    wait_for has_text '^ACCEPT 127.*:[0-9]' "$name.out" || return 1
     port=$(sed -n 's/^ACCEPT .*://p' "$name.out")
 }
 
