@@ -22,12 +22,13 @@ import (
 // release is the version of libtls-proxy; the build sets it.
 var release = "0.1.0"
 
-const usage = `usage: goproxy keeper | worker | --self-test | -h | --version
+const usage = `usage: goproxy keeper | worker [keylog] | --self-test | -h | --version
 
 libtls-proxy's helper. The library starts it; it is of no use by hand.
 keeper  holds private keys; descriptor 3 is the control channel,
         4 the supervisor's, 5 the link to the first worker
-worker  speaks TLS; descriptor 3 is the link to the keeper
+worker  speaks TLS; descriptor 3 is the link to the keeper, with keylog
+        4 a file for the secrets of its sessions
 --self-test
         tries what neither may do, and prints what came of it
 `
@@ -44,6 +45,10 @@ func main() {
 }
 
 func run(args []string) int {
+	keyLog := worker.NoKeyLog
+	if slices.Equal(args, []string{string(sandbox.Worker), "keylog"}) {
+		args, keyLog = args[:1], secondFd
+	}
 	if len(args) == 2 && slices.Contains(sandbox.Roles, sandbox.Role(args[0])) {
 		// From the self-test, by way of the supervisor.
 		return status(sandbox.Probe(sandbox.Role(args[0]), args[1]))
@@ -69,7 +74,7 @@ func run(args []string) int {
 	case string(sandbox.Keeper):
 		return serve(sandbox.Keeper, func() error { return keeper.Run(firstFd, secondFd, thirdFd, release) })
 	case string(sandbox.Worker):
-		return serve(sandbox.Worker, func() error { return worker.Run(firstFd) })
+		return serve(sandbox.Worker, func() error { return worker.Run(firstFd, keyLog) })
 	}
 	fmt.Fprint(os.Stderr, usage)
 	return 2

@@ -94,7 +94,7 @@ func (p *proxy) supervise(c *channel.Conn) {
 			p.startWorker(link)
 			continue
 		}
-		go func() { _ = worker.Run(link) }()
+		go func() { _ = worker.Run(link, worker.NoKeyLog) }()
 	}
 }
 

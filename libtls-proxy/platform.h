@@ -16,14 +16,28 @@
  */
 int tlsp_platform_open_program(const char *path);
 
+/* What the supervisor has to say when all is well: of SSLKEYLOGFILE. */
+enum tlsp_note_kind {
+	TLSP_NOTE_NONE,
+	TLSP_NOTE_KEYLOG_ON = 2,
+	TLSP_NOTE_KEYLOG_NOT_ALLOWED,
+	TLSP_NOTE_KEYLOG_NOT_OPENED,
+};
+
+struct tlsp_note {
+	enum tlsp_note_kind what;
+	int errnum; /* why not */
+};
+
 /*
  * Starts the supervisor with descriptor 3 control and 4 goproxy, as a process
  * that is no child of the caller, in a session of its own and with nothing of
- * the caller's environment and other descriptors. Returns 0 when the keeper
- * runs, or -1 with errno, and *stage names the program that did not start.
+ * the caller's other descriptors and, but for variable unless it is NULL, his
+ * environment. Returns 0 when the keeper runs, or -1 with errno, and *stage
+ * names the program that did not start. *note is set in any case.
  */
 int tlsp_platform_spawn(int supervisor, int goproxy, int control,
-    const char **stage);
+    const char *variable, struct tlsp_note *note, const char **stage);
 
 /*
  * write(2) without the signals that it may raise, SIGPIPE and SIGXFSZ: they

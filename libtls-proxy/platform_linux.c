@@ -31,11 +31,15 @@ struct child {
 	int control;
 	int status;
 	int null;
+	const char *variable;
 };
 
-/* The supervisor writes the same record when it cannot start the keeper. */
+/*
+ * The supervisor writes the same record when it cannot start the keeper, and
+ * before that what it notes.
+ */
 struct failure {
-	int32_t stage; /* 0 supervisor, 1 goproxy */
+	int32_t stage; /* 0 supervisor, 1 goproxy, else of struct tlsp_note */
 	int32_t errnum;
 };
 
@@ -172,7 +176,7 @@ static _Noreturn void
 run_supervisor(const struct child *child)
 {
 	static char *const argv[] = { (char *)"goproxy-supervisor", NULL };
-	static char *const envp[] = { NULL };
+	char *const envp[] = { (char *)(uintptr_t)child->variable, NULL };
 	/* In the order of their final numbers. */
 	int fds[] = { child->null, child->null, child->null, child->control,
 		child->goproxy, child->status, child->supervisor };
@@ -219,17 +223,19 @@ quiet_fork(void)
 
 int
 tlsp_platform_spawn(int supervisor, int goproxy, int control,
-    const char **stage)
+    const char *variable, struct tlsp_note *note, const char **stage)
 {
-	struct child child = { supervisor, goproxy, control, -1, -1 };
+	struct child child = { supervisor, goproxy, control, -1, -1, variable };
 	struct failure failure = { 0, 0 };
 	sigset_t all, old;
 	int status[2] = { -1, -1 };
 	int rv = -1, ready;
+	tlsp_deadline deadline;
 	ssize_t n;
 	pid_t pid;
 
 	*stage = "supervisor";
+	note->what = TLSP_NOTE_NONE;
 	if (pipe2(status, O_CLOEXEC) == -1)
 		goto err;
 	child.status = status[1];
@@ -258,8 +264,9 @@ tlsp_platform_spawn(int supervisor, int goproxy, int control,
 
 	/* The pipe ends without a word when the keeper has been exec'd. */
 	tlsp_fd_close(&status[1]);
-	ready =
-	    tlsp_wait(status[0], POLLIN, tlsp_deadline_in(SPAWN_TIMEOUT_MS));
+	deadline = tlsp_deadline_in(SPAWN_TIMEOUT_MS);
+again:
+	ready = tlsp_wait(status[0], POLLIN, deadline);
 	if (ready <= 0) {
 		if (ready == 0)
 			errno = ETIMEDOUT;
@@ -268,6 +275,13 @@ tlsp_platform_spawn(int supervisor, int goproxy, int control,
 	n = read(status[0], &failure, sizeof(failure));
 	if (n == -1)
 		goto err;
+	if (n == sizeof(failure) && note->what == TLSP_NOTE_NONE &&
+	    failure.stage >= TLSP_NOTE_KEYLOG_ON &&
+	    failure.stage <= TLSP_NOTE_KEYLOG_NOT_OPENED) {
+		note->what = (enum tlsp_note_kind)failure.stage;
+		note->errnum = failure.errnum;
+		goto again;
+	}
 	if (n > 0) {
 		*stage = failure.stage == 0 ? "supervisor" : "goproxy";
 		errno = n == sizeof(failure) ? failure.errnum : EPROTO;

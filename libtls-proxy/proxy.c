@@ -22,6 +22,8 @@
 #define START_VARIABLE "LIBTLS_PROXY_START"
 /* The directory of goproxy's programs, instead of the installed one. */
 #define LIBEXEC_VARIABLE "LIBTLS_PROXY_LIBEXEC"
+/* The supervisor decides whether it counts: libtls-proxy(7), Debugging. */
+#define KEYLOG_VARIABLE "SSLKEYLOGFILE"
 
 /* Committing thousands of key pairs takes seconds. */
 #define COMMIT_TIMEOUT_MS 30000
@@ -169,12 +171,41 @@ set_program_error(struct tls_error *error, const char *text)
 	tls_error_set(error, 0, 0, "goproxy '%s' %s", path, text);
 }
 
+/* What became of SSLKEYLOGFILE: the library prints nothing, but traces. */
+static void
+trace_keylog(const struct tlsp_note *note)
+{
+	char text[128];
+
+	switch (note->what) {
+	case TLSP_NOTE_NONE:
+		return;
+	case TLSP_NOTE_KEYLOG_ON:
+		(void)snprintf(text, sizeof(text), "is written to");
+		break;
+	case TLSP_NOTE_KEYLOG_NOT_ALLOWED:
+		(void)snprintf(text, sizeof(text),
+		    "has no effect, not allowed on this system: %s",
+		    strerror(note->errnum));
+		break;
+	case TLSP_NOTE_KEYLOG_NOT_OPENED:
+		(void)snprintf(text, sizeof(text),
+		    "has no effect, the file cannot be used: %s",
+		    strerror(note->errnum));
+		break;
+	}
+	tlsp_trace_text(KEYLOG_VARIABLE, text);
+}
+
 /* Starts goproxy; called with the mutex held. */
 static int
 start(struct tls_error *error)
 {
 	struct program *programs[] = { &proxy.supervisor, &proxy.goproxy };
 	const char *when = secure_getenv(START_VARIABLE);
+	const char *keylog = secure_getenv(KEYLOG_VARIABLE);
+	char *variable = NULL;
+	struct tlsp_note note;
 	int pair[2] = { -1, -1 };
 	const char *stage;
 	char path[4096];
@@ -196,13 +227,20 @@ start(struct tls_error *error)
 			return -1;
 		}
 	}
+	if (keylog != NULL && *keylog != '\0' &&
+	    asprintf(&variable, KEYLOG_VARIABLE "=%s", keylog) == -1) {
+		tls_error_set(error, TLS_ERROR_OUT_OF_MEMORY, 0,
+		    "out of memory");
+		return -1;
+	}
 	if (tlsp_channel_pair(SOCK_SEQPACKET, pair) == -1) {
 		tls_error_set(error, 0, errno,
 		    "failed to create goproxy's control channel");
-		return -1;
+		goto err;
 	}
 	if (tlsp_platform_spawn(proxy.supervisor.handle.fd,
-		proxy.goproxy.handle.fd, pair[1], &stage) == -1) {
+		proxy.goproxy.handle.fd, pair[1], variable, &note,
+		&stage) == -1) {
 		set_start_error(error, errno, "start",
 		    strcmp(stage, "goproxy") == 0 ? &proxy.goproxy
 						  : &proxy.supervisor);
@@ -213,8 +251,10 @@ start(struct tls_error *error)
 	rv = 0;
 	if (program_path(&proxy.goproxy, path, sizeof(path)) == 0)
 		tlsp_trace_text("started", path);
+	trace_keylog(&note);
 
 err:
+	free(variable);
 	tlsp_fd_close(&pair[0]);
 	tlsp_fd_close(&pair[1]);
 	return rv;

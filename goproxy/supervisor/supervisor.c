@@ -6,8 +6,8 @@
  * takes from them, before they start, the rights that they do not need. A Go
  * program cannot start another by descriptor, and in a chroot there is no path
  * to it; with this process the keeper and the worker also need neither fork
- * nor exec. Holds no secret, parses nothing but the four bytes of SPAWN, and
- * ends with the keeper.
+ * nor exec. Holds no secret, parses nothing but the four bytes of SPAWN and
+ * the administrator's leave, and ends with the keeper.
  *
  * What stands still (SIGSTOP) for STOPPED_TICKS seconds is killed: a blocking
  * call of the application has no deadline of its own, and the end of the
@@ -16,10 +16,11 @@
  *
  * Started by the library with descriptor 3 the control channel, 4 goproxy's
  * binary, 5 a pipe that ends when the keeper runs or says why it does not, and
- * an empty environment. The keeper gets 3 the control channel, 4 the
- * supervisor channel and 5 the link to the first worker, which starts at the
- * same time and not only when the keeper can ask for it; a worker gets 3 its
- * link.
+ * an environment that is empty but for SSLKEYLOGFILE if the program has it. The
+ * keeper gets 3 the control channel, 4 the supervisor channel and 5 the link to
+ * the first worker, which starts at the same time and not only when the keeper
+ * can ask for it; a worker gets 3 its link and, with the argument "keylog", 4
+ * the file of that name.
  *
  * Started by goproxy's self-test with a role and more arguments for goproxy,
  * and descriptor 4 as above, it becomes goproxy itself in place of that role.
@@ -47,6 +48,7 @@
 #include <sched.h>
 #include <signal.h>
 #include <stdint.h>
+#include <stdlib.h>
 #include <string.h>
 #include <time.h>
 #include <unistd.h>
@@ -60,6 +62,8 @@ enum {
 	MAX_CHILDREN = 2048,
 	TICK_MS = 1000,
 	STOPPED_TICKS = 5,
+	/* More than any list of users. */
+	MAX_LEAVE = 4096,
 };
 
 enum role {
@@ -84,6 +88,14 @@ enum role {
 #define CONTROL_NAME "libtls-proxy/control/"
 
 /* As the library reads it from the pipe. */
+enum stage {
+	GOPROXY_FAILED = 1,
+	/* No failures: what became of SSLKEYLOGFILE. */
+	KEYLOG_ON,
+	KEYLOG_NOT_ALLOWED,
+	KEYLOG_NOT_OPENED,
+};
+
 struct failure {
 	int32_t stage;
 	int32_t errnum;
@@ -259,6 +271,167 @@ name_control(void)
 	    (socklen_t)(p - (char *)&sun));
 }
 
+/* Whether nobody but root can change what the descriptor is of. */
+static int
+is_roots(int fd, mode_t type)
+{
+	struct stat st;
+
+	if (fstat(fd, &st) == -1)
+		return 0;
+	if ((st.st_mode & S_IFMT) == type && st.st_uid == 0 &&
+	    (st.st_mode & (S_IWGRP | S_IWOTH)) == 0)
+		return 1;
+	errno = EACCES;
+	return 0;
+}
+
+/*
+ * Opens the administrator's leave, from the root on: where the program has
+ * changed its root, the directories may be anybody's. -1 with errno.
+ */
+static int
+open_leave(void)
+{
+	char path[] = KEYLOG_LEAVE, *save = NULL, *name, *next;
+	int fd, parent, saved;
+
+	fd = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC);
+	name = strtok_r(path, "/", &save);
+	while (fd != -1 && name != NULL && is_roots(fd, S_IFDIR)) {
+		next = strtok_r(NULL, "/", &save);
+		parent = fd;
+		fd = openat(parent, name,
+		    O_NOFOLLOW | O_CLOEXEC |
+			(next != NULL ? O_PATH | O_DIRECTORY
+				      : O_RDONLY | O_NONBLOCK));
+		saved = errno;
+		close(parent);
+		errno = saved;
+		name = next;
+	}
+	if (fd == -1 || (name == NULL && is_roots(fd, S_IFREG)))
+		return fd;
+	saved = errno;
+	close(fd);
+	errno = saved;
+	return -1;
+}
+
+static const char *
+skip_blanks(const char *p)
+{
+	while (*p == ' ' || *p == '\t')
+		p++;
+	return p;
+}
+
+/*
+ * Whether the leave is the user's: a user number or an asterisk a line, what
+ * follows # is a comment. The last byte must be a newline, and there is a NUL
+ * after the end. -1 if anything is wrong, for what was meant is not to be
+ * guessed.
+ */
+static int
+is_listed(const char *p, const char *end, uid_t uid)
+{
+	const char *first;
+	int listed = 0;
+	uint64_t id;
+
+	while (p < end) {
+		first = p = skip_blanks(p);
+		for (id = 0; *p >= '0' && *p <= '9'; p++) {
+			id = id * 10 + (uint64_t)(*p - '0');
+			/* The last number is that of no user. */
+			if (id >= UINT32_MAX)
+				return -1;
+		}
+		if (p - first > 1 && *first == '0')
+			return -1;
+		if (p > first)
+			listed |= id == uid;
+		else if (*p == '*') {
+			listed = 1;
+			p++;
+		}
+		p = skip_blanks(p);
+		if (*p == '#')
+			p += strcspn(p, "\n");
+		if (*p++ != '\n')
+			return -1;
+	}
+	return listed;
+}
+
+/* Whether the administrator lets the user have a key log; else errno. */
+static int
+may_log_keys(uid_t uid)
+{
+	char buf[MAX_LEAVE + 2];
+	size_t len = 0;
+	ssize_t n;
+	int fd, listed = -1;
+
+	if ((fd = open_leave()) == -1)
+		return 0;
+	while ((n = read(fd, buf + len, MAX_LEAVE + 1 - len)) > 0)
+		len += (size_t)n;
+	close(fd);
+	if (n == -1)
+		return 0;
+	buf[len] = '\0';
+	if (len <= MAX_LEAVE)
+		listed = is_listed(buf, buf + len, uid);
+	errno = listed == -1 ? EINVAL : EPERM;
+	return listed == 1;
+}
+
+/*
+ * Opens the file that SSLKEYLOGFILE names, with the program's rights, and tells
+ * the library what came of it. -1 without the variable, the administrator's
+ * leave or such a file.
+ */
+static int
+open_keylog(void)
+{
+	const char *path = getenv("SSLKEYLOGFILE");
+	struct failure report = { KEYLOG_ON, 0 };
+	struct stat st;
+	int fd = -1;
+
+	if (path == NULL)
+		return -1;
+	if (!may_log_keys(geteuid())) {
+		report.stage = KEYLOG_NOT_ALLOWED;
+		report.errnum = errno;
+		goto out;
+	}
+	errno = EINVAL;
+	if (*path == '/')
+		fd = open(path,
+		    O_WRONLY | O_APPEND | O_CREAT | O_NOFOLLOW | O_CLOEXEC |
+			O_NOCTTY | O_NONBLOCK,
+		    0600);
+	/* What somebody else has put there is not for secrets. */
+	if (fd != -1 && (fstat(fd, &st) == -1 || !S_ISREG(st.st_mode) ||
+			    st.st_uid != geteuid() || st.st_nlink != 1 ||
+			    (st.st_mode & (S_IRWXG | S_IRWXO)) != 0)) {
+		close(fd);
+		fd = -1;
+		errno = EPERM;
+	}
+	if (fd == -1) {
+		report.stage = KEYLOG_NOT_OPENED;
+		report.errnum = errno;
+	}
+
+out:
+	if (write(STATUS, &report, sizeof(report)) == -1)
+		_exit(127); /* the library has gone */
+	return fd;
+}
+
 /* A soft limit is what the program found right for itself. */
 static void
 set_limits(void)
@@ -414,13 +587,15 @@ receive_spawn(int channel)
 }
 
 /*
- * Starts a worker, which holds one end of the link. Where that fails the other
- * end is told why.
+ * Starts a worker, which holds one end of the link, with a key log unless that
+ * is -1. Where it fails the other end is told why.
  */
 static void
-start_worker(int goproxy, int link)
+start_worker(int goproxy, int link, int keylog)
 {
-	char *const worker[] = { (char *)"goproxy", (char *)"worker", NULL };
+	char *const worker[] = { (char *)"goproxy", (char *)"worker",
+		keylog == -1 ? NULL : (char *)"keylog", NULL };
+	const int fds[] = { link, keylog };
 
 	switch (fork_child()) {
 	case -1:
@@ -429,7 +604,7 @@ start_worker(int goproxy, int link)
 	case 0:
 		/* The user that the supervisor really is. */
 		(void)set_user(getuid(), getgid());
-		become(goproxy, worker, NULL, &link, 1);
+		become(goproxy, worker, NULL, fds, keylog == -1 ? 1 : 2);
 		no_worker(link, errno);
 		_exit(127);
 	}
@@ -441,15 +616,18 @@ main(int argc, char *argv[])
 {
 	char *const keeper[] = { (char *)"goproxy", (char *)"keeper", NULL };
 	struct sigaction action = { .sa_handler = on_sigchld };
-	struct failure failure = { 1, 0 };
+	struct failure failure = { GOPROXY_FAILED, 0 };
 	int channel[2], first[2], keeper_fds[3], goproxy, link;
-	int status = STATUS, moved;
+	int status = STATUS, keylog = -1, moved;
 	const pid_t self = getpid();
 	sigset_t sigchld;
 
 	(void)prctl(PR_SET_DUMPABLE, 0);
 	(void)prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
 	(void)umask(077);
+	/* As root there is no file in reach soon. */
+	if (argc == 1)
+		keylog = open_keylog();
 	set_limits();
 	if (geteuid() == 0)
 		give_up_root();
@@ -504,9 +682,9 @@ main(int argc, char *argv[])
 	take_user(SUPERVISOR, self, goproxy);
 
 	/* A link that gets no worker ends, which the keeper sees. */
-	start_worker(goproxy, first[1]);
+	start_worker(goproxy, first[1], keylog);
 	while ((link = receive_spawn(channel[0])) != -1)
-		start_worker(goproxy, link);
+		start_worker(goproxy, link, keylog);
 	return 0;
 
 err:

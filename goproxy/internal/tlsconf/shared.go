@@ -3,6 +3,7 @@
 package tlsconf
 
 import (
+	"io"
 	"sync"
 	"time"
 
@@ -14,6 +15,8 @@ import (
 type Shared struct {
 	CAs     *verify.CACache
 	Tickets *TicketCache
+	// KeyLog is as in tls.Config. An error of it fails the handshake.
+	KeyLog io.Writer
 	// Draft is the draft that a configuration was committed from.
 	Draft uint32
 }

@@ -9,6 +9,7 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
+	"io"
 	"slices"
 	"strings"
 	"sync"
@@ -52,6 +53,7 @@ type Config struct {
 	appKeys      map[*x509.Certificate]string // leaf to hash
 	tickets      *session.Tickets             // nil without sessions
 
+	keyLog         io.Writer
 	requests       uint32 // what the application wants to decide
 	requestTimeout uint32
 
@@ -83,6 +85,7 @@ func New(s *wire.Settings, pairs []*wire.Keypair, live *wire.Live, shared Shared
 		depth:        int(int32(s.VerifyDepth)),
 		pairs:        len(pairs),
 		requests:     s.Requests,
+		keyLog:       shared.KeyLog,
 		appKeys:      make(map[*x509.Certificate]string),
 		servers:      make(map[uint8]*tls.Config),
 	}
@@ -342,6 +345,7 @@ func (c *Config) base() *tls.Config {
 		DynamicRecordSizingDisabled: true,
 		// Verification is VerifyConnection's, by libtls's rules.
 		InsecureSkipVerify: true,
+		KeyLogWriter:       c.keyLog,
 	}
 }
 

@@ -127,7 +127,7 @@ func (c *config) load(documents channel.Fds) error {
 
 // shared is what the configuration has in common with the worker's others.
 func (c *config) shared() tlsconf.Shared {
-	return tlsconf.Shared{CAs: &c.worker.cas, Tickets: &c.worker.tickets, Draft: c.draft}
+	return tlsconf.Shared{CAs: &c.worker.cas, Tickets: &c.worker.tickets, KeyLog: c.worker.keyLog, Draft: c.draft}
 }
 
 func readUpdate(fd int) (*wire.Live, error) {

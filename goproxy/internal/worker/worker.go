@@ -5,6 +5,7 @@ package worker
 
 import (
 	"errors"
+	"io"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -25,7 +26,8 @@ const (
 	// configFiles are those of a configuration: its channel, that to the
 	// next worker, and the last update for a moment.
 	configFiles = 3
-	// baseFiles are the standard ones, the link, and the runtime's.
+	// baseFiles are the standard ones, the link, the key log, and the
+	// runtime's.
 	baseFiles = 12
 	// reserve is how many are left to those who close or ask for
 	// something, so that a connection that there is no room for gets an
@@ -40,6 +42,7 @@ type worker struct {
 	signatures *signatures
 	cas        verify.CACache
 	tickets    tlsconf.TicketCache
+	keyLog     io.Writer // nil for none
 	requests   *requests
 	sessions   sync.Mutex // held where session files are read and written
 	started    time.Time
@@ -55,8 +58,9 @@ type worker struct {
 
 // Run serves what comes over the link, which it owns, until the keeper says
 // that no more will come and the last connection has ended. Without a keeper
-// it returns at once.
-func Run(fd int) error {
+// it returns at once. The secrets of all sessions go to the file keyLog, unless
+// that is NoKeyLog.
+func Run(fd, keyLog int) error {
 	link, err := channel.New(fd)
 	if err != nil {
 		return err
@@ -69,6 +73,9 @@ func Run(fd int) error {
 		configs:    make(map[uint32]*config),
 		started:    time.Now(),
 		reports:    make(chan struct{}, maxReports),
+	}
+	if keyLog != NoKeyLog {
+		w.keyLog = keyLogger(keyLog)
 	}
 	w.busy.Add(1)
 	done := make(chan struct{})

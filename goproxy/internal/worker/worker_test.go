@@ -48,7 +48,7 @@ func startWorker(t *testing.T) (*channel.Conn, chan error) {
 	}
 	t.Cleanup(func() { link.Close() })
 	done := make(chan error, 1)
-	go func() { done <- Run(end) }()
+	go func() { done <- Run(end, NoKeyLog) }()
 	return link, done
 }
 
