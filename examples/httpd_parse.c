@@ -132,7 +132,7 @@ static bool
 set_number(struct parser *p, int *number, bool *has, const char *what, int min,
     int max)
 {
-	long long value;
+	long long value = 0;
 
 	if (!once(p, has, what) || !expect_number(p, what, min, max, &value))
 		return false;

@@ -262,17 +262,20 @@ remove_dots(char *path)
 	*to = '\0';
 }
 
+static bool
+has_scheme(const char *target, const char *scheme)
+{
+	return strncasecmp(target, scheme, strlen(scheme)) == 0;
+}
+
 /* The path of the target, which is "/path?query" or "https://host/path". */
 static int
 parse_target(struct request *r, char *target)
 {
-	size_t skip, len;
+	size_t len;
 
-	skip = strncasecmp(target, "https://", 8) == 0	? 8
-	       : strncasecmp(target, "http://", 7) == 0 ? 7
-							: 0;
-	if (skip > 0) {
-		target += skip;
+	if (has_scheme(target, "https://") || has_scheme(target, "http://")) {
+		target = strchr(target, ':') + 3;
 		len = strcspn(target, "/?");
 		/* Its host goes before the field; there is a byte to spare. */
 		memmove(target - 1, target, len);
