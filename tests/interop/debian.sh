@@ -103,16 +103,9 @@ stop "$pid"
 
 # sacc trusts what the system trusts. That it is our CA, for one process, needs
 # a mount namespace.
-bundle=$(realpath -q /etc/ssl/certs/ca-certificates.crt)
-cat >"$tmp/with-our-ca" <<END
-#!/bin/sh
-mount --bind '$TEST_CERTS/root.pem' '$bundle' && exec "\$@"
-END
-chmod +x "$tmp/with-our-ca"
-namespace='unshare -m'
-[ "$(id -u)" -eq 0 ] || namespace='unshare -r -m'
+system_ca
 gopher() {
-    terminal "$namespace $tmp/with-our-ca $run sacc \
+    terminal "$with_our_ca $run sacc \
         gophers://localhost:$port/1/"
 }
 distrust() {
@@ -126,7 +119,7 @@ fi
 printf 'iHello from gopher\t\tlocalhost\t1\r\n.\r\n' >"$tmp/menu"
 keys=q where=$tmp/screen
 for key in rsa ecdsa; do
-    if ! $namespace "$tmp/with-our-ca" true 2>/dev/null; then
+    if ! $with_our_ca true 2>/dev/null; then
         ok "# skipped: sacc with our CA, for want of a mount namespace"
         break
     fi

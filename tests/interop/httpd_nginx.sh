@@ -19,54 +19,6 @@ echo index >"$tmp/root/dir/index.html"
 touch -d '2020-01-02 03:04:05 UTC' "$tmp/root/file.txt"
 chmod 755 "$tmp" && chmod -R a+rX "$tmp/root"
 
-free_port() {
-    python3 -c 'import socket
-s = socket.socket()
-s.bind(("127.0.0.1", 0))
-print(s.getsockname()[1])'
-}
-
-# nginx cannot listen on a port of the system's choice: somebody may have taken
-# this one meanwhile.
-start_nginx() {
-    local try
-    for try in 1 2 3; do
-        nginx_port=$(free_port)
-        cat >"$tmp/nginx.conf" <<END
-daemon off;
-master_process off;
-error_log stderr;
-pid $tmp/nginx/pid;
-events { }
-http {
-    access_log off;
-    client_body_temp_path $tmp/nginx;
-    proxy_temp_path $tmp/nginx;
-    fastcgi_temp_path $tmp/nginx;
-    uwsgi_temp_path $tmp/nginx;
-    scgi_temp_path $tmp/nginx;
-    types { text/plain txt; text/html html; }
-    if_modified_since before;
-    absolute_redirect off;
-    server {
-        listen 127.0.0.1:$nginx_port ssl;
-        ssl_certificate $TEST_CERTS/ecdsa-chain.pem;
-        ssl_certificate_key $TEST_CERTS/ecdsa.key;
-        root $tmp/root;
-    }
-}
-END
-        start nginx -c "$tmp/nginx.conf" -p "$tmp/nginx"
-        nginx=$pid
-        wait_for "nginx, try $try" listens_or_gone && ! gone "$nginx" && return
-    done
-    return 1
-}
-
-listens_or_gone() {
-    gone "$nginx" || (exec 5<>"/dev/tcp/127.0.0.1/$nginx_port") 2>/dev/null
-}
-
 # ask NAME PORT PATH [OPTION...]: status, the fields that matter and the body,
 # with the validators' values and boundaries left out, which are its own.
 ask() {

@@ -169,6 +169,71 @@ httpd() {
     port_in "$tmp/port"
 }
 
+free_port() {
+    python3 -c 'import socket
+s = socket.socket()
+s.bind(("127.0.0.1", 0))
+print(s.getsockname()[1])'
+}
+
+# start_nginx: serves $tmp/root on $nginx_port; the process is in $nginx. It
+# cannot listen on a port of the system's choice: somebody may have taken this
+# one meanwhile.
+start_nginx() {
+    local try
+    mkdir -p "$tmp/nginx" "$tmp/root"
+    chmod 755 "$tmp" "$tmp/root"
+    for try in 1 2 3; do
+        nginx_port=$(free_port)
+        cat >"$tmp/nginx.conf" <<END
+daemon off;
+master_process off;
+error_log stderr;
+pid $tmp/nginx/pid;
+events { }
+http {
+    access_log off;
+    client_body_temp_path $tmp/nginx;
+    proxy_temp_path $tmp/nginx;
+    fastcgi_temp_path $tmp/nginx;
+    uwsgi_temp_path $tmp/nginx;
+    scgi_temp_path $tmp/nginx;
+    types { text/plain txt; text/html html; }
+    if_modified_since before;
+    absolute_redirect off;
+    server {
+        listen 127.0.0.1:$nginx_port ssl;
+        ssl_certificate $TEST_CERTS/ecdsa-chain.pem;
+        ssl_certificate_key $TEST_CERTS/ecdsa.key;
+        root $tmp/root;
+    }
+}
+END
+        start nginx -c "$tmp/nginx.conf" -p "$tmp/nginx"
+        nginx=$pid
+        wait_for "nginx, try $try" listens_or_gone && ! gone "$nginx" && return
+    done
+    return 1
+}
+
+listens_or_gone() {
+    gone "$nginx" || (exec 5<>"/dev/tcp/127.0.0.1/$nginx_port") 2>/dev/null
+}
+
+# system_ca: $with_our_ca before a command makes our CA the one that the system
+# trusts, for that command.
+system_ca() {
+    local namespace='unshare -m'
+    [ "$(id -u)" -eq 0 ] || namespace='unshare -r -m'
+    cat >"$tmp/with-our-ca" <<END
+#!/bin/sh
+mount --bind '$TEST_CERTS/root.pem' \
+    '$(realpath -q /etc/ssl/certs/ca-certificates.crt)' && exec "\$@"
+END
+    chmod +x "$tmp/with-our-ca"
+    with_our_ca="$namespace $tmp/with-our-ca"
+}
+
 # The last line of each test: one that ends before it has failed.
 done_testing() {
     finished=yes
