@@ -63,6 +63,35 @@ func (conf *config) copy() (*config, error) {
 	return c, nil
 }
 
+// copyOn returns a copy on a channel of its own, and the other end of that.
+func (conf *config) copyOn() (c *config, ours *channel.Conn, err error) {
+	if c, err = conf.copy(); err != nil {
+		return nil, nil, err
+	}
+	ours, end, err := channel.Pair()
+	if err != nil {
+		c.close()
+		return nil, nil, err
+	}
+	if c.channel, err = channel.New(end); err != nil {
+		ours.Close()
+		c.close()
+		return nil, nil, err
+	}
+	return c, ours, nil
+}
+
+// apologizes has the application hear why there is no worker for a copy.
+func (conf *config) apologizes() {
+	conf.answer = func(text string) {
+		if text != "" {
+			c := conf.channel
+			conf.channel = nil // apologize has it now
+			go apologize(c, conf.asks, text)
+		}
+	}
+}
+
 func duplicate(fd int) (int, error) { return unix.FcntlInt(uintptr(fd), unix.F_DUPFD_CLOEXEC, 0) }
 
 // close is called again where a single one has become ready.
@@ -191,18 +220,9 @@ func (k *keeper) startOpener(conf *config) {
 		_ = conf.channel.Send(&wire.CommitReply{Error: text})
 		o.end()
 	}
-	trial, err := conf.copy()
+	trial, ours, err := conf.copyOn()
 	if err != nil {
 		refuse(readError("failed to keep configuration", err))
-		return
-	}
-	ours, end, err := channel.Pair()
-	if err == nil {
-		trial.channel, err = channel.New(end)
-	}
-	if err != nil {
-		trial.close()
-		refuse(readError("failed to open a channel", err))
 		return
 	}
 	trial.single = true
@@ -273,12 +293,7 @@ func (o *opener) open(c *channel.Conn) {
 	}
 	conf.channel = c
 	conf.single = true
-	conf.answer = func(text string) {
-		if text != "" {
-			conf.channel = nil // apologize has it now
-			go apologize(c, o.asks, text)
-		}
-	}
+	conf.apologizes()
 	conf.gone = func() {
 		o.mu.Lock()
 		defer o.mu.Unlock()

@@ -3,7 +3,6 @@
 package keeper
 
 import (
-	"libtls-proxy/goproxy/internal/channel"
 	"libtls-proxy/goproxy/internal/wire"
 )
 
@@ -23,28 +22,13 @@ func (w *worker) overflow(l *link, conf *config) error {
 		l.send(m)
 		return nil
 	}
-	next, err := conf.copy()
+	next, ours, err := conf.copyOn()
 	if err != nil {
-		l.send(m)
-		return nil
-	}
-	ours, end, err := channel.Pair()
-	if err == nil {
-		next.channel, err = channel.New(end)
-	}
-	if err != nil {
-		next.close()
 		l.send(m)
 		return nil
 	}
 	defer ours.Close()
-	c := next.channel
-	next.answer = func(text string) {
-		if text != "" {
-			next.channel = nil // apologize has it now
-			go apologize(c, conf.asks, text)
-		}
-	}
+	next.apologizes()
 	// The next worker's mutex is held by whoever calls this.
 	next.gone = func() { go w.forgetNext(conf, next) }
 	conf.next = next

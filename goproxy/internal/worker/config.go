@@ -176,14 +176,14 @@ func (c *config) handle(b []byte, fds channel.Fds) bool {
 	case *wire.Engine:
 		return c.engine(m, fds)
 	case *wire.Status:
-		if c.next != nil && !c.knows(m.Connection) && c.next.Send(m, fds...) == nil {
+		if c.passQuestion(m, m.Connection, fds) {
 			return true
 		}
 		ending := c.status(m.Connection)
 		// Who does not wait for the answer does not need it.
 		_ = channel.Reply(fds.Take(0), &wire.StatusReply{Ending: ending.Code, Error: ending.Text})
 	case *wire.OCSP:
-		if c.next != nil && !c.knows(m.Connection) && c.next.Send(m, fds...) == nil {
+		if c.passQuestion(m, m.Connection, fds) {
 			return true
 		}
 		response, reply := fds.Take(0), fds.Take(1)
@@ -362,6 +362,12 @@ func (c *config) pass(m wire.Message, fds channel.Fds) bool {
 		c.next.Close()
 		c.next = nil
 	}
+}
+
+// passQuestion gives one about a connection that is not known here to the
+// other worker, if there is one.
+func (c *config) passQuestion(m wire.Message, id uint64, fds channel.Fds) bool {
+	return c.next != nil && !c.knows(id) && c.next.Send(m, fds...) == nil
 }
 
 // asker takes the last descriptor, where the configuration has requests.
