@@ -239,15 +239,11 @@ put_all(char *argument, int count, char *names[])
 static int
 parse_timeout(const char *text)
 {
-	char *end;
-	long seconds;
+	int seconds = net_seconds(text);
 
-	errno = 0;
-	seconds = strtol(text, &end, 10);
-	if (end == text || *end != '\0' || errno != 0 || seconds < 1 ||
-	    seconds > INT_MAX / 1000)
+	if (seconds == -1)
 		errx(FETCH_USAGE, "invalid time-out '%s'", text);
-	return (int)seconds;
+	return seconds;
 }
 
 static void

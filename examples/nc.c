@@ -310,15 +310,11 @@ run_server(struct tls *tls)
 static int
 parse_timeout(const char *text)
 {
-	char *end;
-	long seconds;
+	int seconds = net_seconds(text);
 
-	errno = 0;
-	seconds = strtol(text, &end, 10);
-	if (end == text || *end != '\0' || errno != 0 || seconds < 1 ||
-	    seconds > INT_MAX / 1000)
+	if (seconds == -1)
 		errx(1, "invalid time-out '%s'", text);
-	return (int)seconds * 1000;
+	return seconds * 1000;
 }
 
 /* STARTTLS comes before TLS, and so is none of its options. */

@@ -283,3 +283,17 @@ err:
 	unlink(temporary);
 	return -1;
 }
+
+int
+net_seconds(const char *text)
+{
+	char *end;
+	long seconds;
+
+	errno = 0;
+	seconds = strtol(text, &end, 10);
+	if (end == text || *end != '\0' || errno != 0 || seconds < 1 ||
+	    seconds > INT_MAX / 1000)
+		return -1;
+	return (int)seconds;
+}

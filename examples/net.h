@@ -39,4 +39,7 @@ int net_write_number(const char *path, long number);
 /* Milliseconds of a clock that nobody sets. */
 long long net_now(void);
 
+/* A number of seconds, of which the milliseconds fit an int; -1 for others. */
+int net_seconds(const char *text);
+
 #endif
