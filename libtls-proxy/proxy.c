@@ -389,6 +389,20 @@ err:
 	return rv;
 }
 
+/* As request(), and sets *error. */
+static int
+ask(int fd, unsigned int number, const void *message, const int *fds,
+    size_t nfds, void *reply, uint8_t *buf, size_t size, int timeout,
+    struct tls_error *error)
+{
+	int rv;
+
+	rv = request(fd, number, message, fds, nfds, reply, buf, size, timeout);
+	if (rv == -1)
+		set_answer_error(error);
+	return rv;
+}
+
 /* Returns -1 with *error set where the reply has an error. */
 static int
 set_reply_error(struct tls_error *error, const struct tlsp_string *text)
@@ -528,12 +542,9 @@ tlsp_draft_add_key(const struct tlsp_handle *draft, int key_fd, uint32_t *slot,
 	struct tlsp_add_key_reply reply;
 	uint8_t buf[TLSP_REPLY_MAX];
 
-	if (request(tlsp_handle_fd(draft), TLSP_ADD_KEY, &add_key, &key_fd, 1,
-		&reply, buf, sizeof(buf), TLSP_ANSWER_TIMEOUT) == -1) {
-		set_answer_error(error);
-		return -1;
-	}
-	if (set_reply_error(error, &reply.error) == -1)
+	if (ask(tlsp_handle_fd(draft), TLSP_ADD_KEY, &add_key, &key_fd, 1,
+		&reply, buf, sizeof(buf), TLSP_ANSWER_TIMEOUT, error) == -1 ||
+	    set_reply_error(error, &reply.error) == -1)
 		return -1;
 	*slot = reply.slot;
 	return 0;
@@ -547,12 +558,9 @@ tlsp_draft_check_cert(const struct tlsp_handle *draft, int cert_fd,
 	struct tlsp_check_cert_reply reply;
 	uint8_t buf[TLSP_REPLY_MAX];
 
-	if (request(tlsp_handle_fd(draft), TLSP_CHECK_CERT, &check_cert,
-		&cert_fd, 1, &reply, buf, sizeof(buf),
-		TLSP_ANSWER_TIMEOUT) == -1) {
-		set_answer_error(error);
+	if (ask(tlsp_handle_fd(draft), TLSP_CHECK_CERT, &check_cert, &cert_fd,
+		1, &reply, buf, sizeof(buf), TLSP_ANSWER_TIMEOUT, error) == -1)
 		return -1;
-	}
 	return set_reply_error(error, &reply.error);
 }
 
@@ -570,13 +578,10 @@ tlsp_draft_decrypt_key(const struct tlsp_handle *draft, int key_fd,
 		    "out of memory");
 		return -1;
 	}
-	if (request(tlsp_handle_fd(draft), TLSP_DECRYPT_KEY, &decrypt_key,
-		&key_fd, 1, &reply, buf, TLSP_WIRE_MESSAGE_MAX,
-		TLSP_ANSWER_TIMEOUT) == -1) {
-		set_answer_error(error);
-		goto err;
-	}
-	if (set_reply_error(error, &reply.error) == -1)
+	if (ask(tlsp_handle_fd(draft), TLSP_DECRYPT_KEY, &decrypt_key, &key_fd,
+		1, &reply, buf, TLSP_WIRE_MESSAGE_MAX, TLSP_ANSWER_TIMEOUT,
+		error) == -1 ||
+	    set_reply_error(error, &reply.error) == -1)
 		goto err;
 	*key = NULL;
 	rv = tls_set_mem(key, len, reply.key.data, reply.key.len);
@@ -596,12 +601,9 @@ tlsp_draft_add_signer(const struct tlsp_handle *draft, int cert_fd, int key_fd,
 	const int fds[] = { cert_fd, key_fd };
 	uint8_t buf[TLSP_REPLY_MAX];
 
-	if (request(tlsp_handle_fd(draft), TLSP_ADD_SIGNER, &add_signer, fds, 2,
-		&reply, buf, sizeof(buf), TLSP_ANSWER_TIMEOUT) == -1) {
-		set_answer_error(error);
-		return -1;
-	}
-	if (set_reply_error(error, &reply.error) == -1)
+	if (ask(tlsp_handle_fd(draft), TLSP_ADD_SIGNER, &add_signer, fds, 2,
+		&reply, buf, sizeof(buf), TLSP_ANSWER_TIMEOUT, error) == -1 ||
+	    set_reply_error(error, &reply.error) == -1)
 		return -1;
 	if ((*hash = strndup(reply.hash.data, reply.hash.len)) == NULL) {
 		tls_error_set(error, TLS_ERROR_OUT_OF_MEMORY, 0,
@@ -620,12 +622,9 @@ tlsp_draft_sign_raw(const struct tlsp_handle *draft,
 	struct tlsp_sign_raw_reply reply;
 	uint8_t buf[TLSP_REPLY_MAX];
 
-	if (request(tlsp_handle_fd(draft), TLSP_SIGN_RAW, sign_raw, NULL, 0,
-		&reply, buf, sizeof(buf), TLSP_ANSWER_TIMEOUT) == -1) {
-		set_answer_error(error);
-		return -1;
-	}
-	if (set_reply_error(error, &reply.error) == -1)
+	if (ask(tlsp_handle_fd(draft), TLSP_SIGN_RAW, sign_raw, NULL, 0, &reply,
+		buf, sizeof(buf), TLSP_ANSWER_TIMEOUT, error) == -1 ||
+	    set_reply_error(error, &reply.error) == -1)
 		return -1;
 	*signature = NULL;
 	if (tls_set_mem(signature, len, reply.signature.data,
@@ -646,12 +645,9 @@ tlsp_draft_attach_key(const struct tlsp_handle *draft, uint32_t config,
 	const int fds[] = { cert_fd, key_fd };
 	uint8_t buf[TLSP_REPLY_MAX];
 
-	if (request(tlsp_handle_fd(draft), TLSP_ATTACH_KEY, &attach_key, fds, 2,
-		&reply, buf, sizeof(buf), TLSP_ANSWER_TIMEOUT) == -1) {
-		set_answer_error(error);
-		return -1;
-	}
-	if (set_reply_error(error, &reply.error) == -1)
+	if (ask(tlsp_handle_fd(draft), TLSP_ATTACH_KEY, &attach_key, fds, 2,
+		&reply, buf, sizeof(buf), TLSP_ANSWER_TIMEOUT, error) == -1 ||
+	    set_reply_error(error, &reply.error) == -1)
 		return -1;
 	*slot = reply.slot;
 	return 0;
@@ -840,11 +836,9 @@ tlsp_connection_status(const struct tlsp_config_channel *channel,
 	uint8_t buf[TLSP_REPLY_MAX];
 
 	tls_error_clear(error);
-	if (request(tlsp_handle_fd(&channel->handle), TLSP_STATUS, &status,
-		NULL, 0, &reply, buf, sizeof(buf), limit_ms) == -1) {
-		set_answer_error(error);
+	if (ask(tlsp_handle_fd(&channel->handle), TLSP_STATUS, &status, NULL, 0,
+		&reply, buf, sizeof(buf), limit_ms, error) == -1)
 		return TLSP_ENDING_UNKNOWN;
-	}
 	(void)set_reply_error(error, &reply.error);
 	if (reply.ending == TLSP_ENDING_UNKNOWN ||
 	    reply.ending > TLSP_ENDING_FAILED) {
@@ -869,10 +863,8 @@ tlsp_connection_ocsp(const struct tlsp_config_channel *channel,
 		    "failed to create a channel to goproxy");
 		return -1;
 	}
-	rv = request(tlsp_handle_fd(&channel->handle), TLSP_OCSP, &ocsp, &fd, 1,
-	    reply, buf, TLSP_REPLY_MAX, TLSP_ANSWER_TIMEOUT);
-	if (rv == -1)
-		set_answer_error(error);
+	rv = ask(tlsp_handle_fd(&channel->handle), TLSP_OCSP, &ocsp, &fd, 1,
+	    reply, buf, TLSP_REPLY_MAX, TLSP_ANSWER_TIMEOUT, error);
 	tlsp_fd_close(&fd);
 	return rv;
 }
