@@ -22,6 +22,7 @@ import (
 	"libtls-proxy/goproxy/internal/channel"
 	"libtls-proxy/goproxy/internal/keeper"
 	"libtls-proxy/goproxy/internal/testcert"
+	"libtls-proxy/goproxy/internal/testchannel"
 	"libtls-proxy/goproxy/internal/wire"
 	"libtls-proxy/goproxy/internal/worker"
 )
@@ -306,39 +307,7 @@ func (a *app) result() (wire.Message, channel.Fds) {
 	a.t.Helper()
 	_ = a.file.SetReadDeadline(time.Now().Add(patience))
 	defer a.file.SetReadDeadline(time.Time{})
-	raw, err := a.file.SyscallConn()
-	if err != nil {
-		a.t.Fatal(err)
-	}
-	var fds channel.Fds
-	read := func(p []byte) {
-		for len(p) > 0 {
-			var n, oobn, flags int
-			var oob [64]byte
-			rerr := raw.Read(func(fd uintptr) bool {
-				n, oobn, flags, err = channel.Recvmsg(int(fd), p, oob[:channel.OobSize()])
-				return err != unix.EAGAIN
-			})
-			if rerr != nil || err != nil || n == 0 {
-				a.t.Fatalf("no frame: %v, %v, %d", rerr, err, n)
-			}
-			got, err := channel.ParseFds(oob[:oobn], flags)
-			if err != nil {
-				a.t.Fatal(err)
-			}
-			fds = append(fds, got...)
-			p = p[n:]
-		}
-	}
-	var length [4]byte
-	read(length[:])
-	frame := make([]byte, binary.BigEndian.Uint32(length[:]))
-	read(frame)
-	m, err := wire.Decode("worker", "data", frame, len(fds))
-	if err != nil {
-		a.t.Fatal(err)
-	}
-	return m, fds
+	return testchannel.Frame(a.t, a.file)
 }
 
 func (a *app) established() {

@@ -6,7 +6,6 @@ import (
 	"bytes"
 	"crypto"
 	"crypto/tls"
-	"encoding/binary"
 	"io"
 	"net"
 	"os"
@@ -18,6 +17,7 @@ import (
 
 	"libtls-proxy/goproxy/internal/channel"
 	"libtls-proxy/goproxy/internal/testcert"
+	"libtls-proxy/goproxy/internal/testchannel"
 	"libtls-proxy/goproxy/internal/tlsconf"
 	"libtls-proxy/goproxy/internal/verify"
 	"libtls-proxy/goproxy/internal/wire"
@@ -228,39 +228,7 @@ func (s *session) shake(kp *testcert.Pair, wrapped net.Conn) {
 // result reads the frame that opens the data channel.
 func (s *session) result() (wire.Message, channel.Fds) {
 	s.t.Helper()
-	raw, err := s.app.SyscallConn()
-	if err != nil {
-		s.t.Fatal(err)
-	}
-	var fds channel.Fds
-	read := func(p []byte) {
-		for len(p) > 0 {
-			var n, oobn, flags int
-			var oob [64]byte
-			rerr := raw.Read(func(fd uintptr) bool {
-				n, oobn, flags, err = channel.Recvmsg(int(fd), p, oob[:channel.OobSize()])
-				return err != unix.EAGAIN
-			})
-			if rerr != nil || err != nil || n == 0 {
-				s.t.Fatalf("no frame: %v, %v, %d", rerr, err, n)
-			}
-			got, err := channel.ParseFds(oob[:oobn], flags)
-			if err != nil {
-				s.t.Fatal(err)
-			}
-			fds = append(fds, got...)
-			p = p[n:]
-		}
-	}
-	var length [4]byte
-	read(length[:])
-	frame := make([]byte, binary.BigEndian.Uint32(length[:]))
-	read(frame)
-	m, err := wire.Decode("worker", "data", frame, len(fds))
-	if err != nil {
-		s.t.Fatal(err)
-	}
-	return m, fds
+	return testchannel.Frame(s.t, s.app)
 }
 
 func (s *session) failed() string {
