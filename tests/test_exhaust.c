@@ -525,7 +525,6 @@ static int
 slow_peer(int argc, char **argv)
 {
 	static uint8_t hello[512];
-	struct tls_config *config;
 	struct tls *client, *conn;
 	long long before, used;
 	struct ends e = { 0 };
@@ -540,9 +539,9 @@ slow_peer(int argc, char **argv)
 	/* A ClientHello to send. */
 	h_tcp_pair(&a, &b);
 	h_nonblock(a, 1);
-	config = h_client_config();
-	CHECK_CONFIG(config, tls_config_set_ecdhecurves(config, "X25519"));
-	client = h_client(config);
+	CHECK_CONFIG(e.cconfig,
+	    tls_config_set_ecdhecurves(e.cconfig, "X25519"));
+	client = h_client(e.cconfig);
 	CHECK_TLS(client, tls_connect_socket(client, a, "localhost"));
 	h_poll(b, POLLIN, H_WAIT);
 	CHECK((n = recv(b, hello, sizeof(hello), 0)) > 100);
@@ -567,7 +566,6 @@ slow_peer(int argc, char **argv)
 	h_pair_echo(&e.bystander);
 	tls_free(conn);
 	tls_free(client);
-	tls_config_free(config);
 	close(a);
 	close(b);
 	close(c);

@@ -13,7 +13,7 @@ if [ "$(id -u)" -ne 0 ]; then
     echo 'only root can become another user'
     exit 77
 fi
-if ! "${user[@]}" test -x "$1"; then
+if ! "${user[@]}" test -x "$(realpath "$1")"; then
     echo 'no other user can reach the build directory'
     exit 77
 fi

@@ -65,7 +65,7 @@ http {
     ssl_certificate_key $dir/key.pem;
     ssl_protocols TLSv1.2 TLSv1.3;
     ssl_session_cache shared:s:1m;
-    ssl_client_certificate $TEST_CERTS/root.pem;
+    ssl_client_certificate $dir/root.pem;
     ssl_verify_client optional;
     ssl_verify_depth 3;
     server {

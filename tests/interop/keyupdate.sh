@@ -30,8 +30,9 @@ update() { # LETTER COUNT DIRECTION: K wants the server's update as well
 
 httpd ecdsa || not_ok 'httpd' "$tmp/$pid.log"
 exec 3<>"$tmp/input"
+: >"$tmp/client.log"
 openssl s_client -connect "localhost:$port" -servername localhost -tls1_3 -msg \
-    -CAfile "$TEST_CERTS/root.pem" <&3 >"$tmp/client.log" 2>&1 &
+    -CAfile "$TEST_CERTS/root.pem" <&3 >>"$tmp/client.log" 2>&1 &
 client=$!
 pids+=("$client")
 ln "$tmp/client.log" "$tmp/$client.log"

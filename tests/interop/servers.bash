@@ -63,6 +63,7 @@ server_directory() { # NAME KEY
     mkdir -p "$dir"
     cp "$TEST_CERTS/$2-chain.pem" "$dir/cert.pem"
     cp "$TEST_CERTS/$2.key" "$dir/key.pem"
+    cp "$TEST_CERTS/root.pem" "$dir"
     chown -R "$owner" "$dir"
 }
 
@@ -87,7 +88,9 @@ User $owner
 Group $(id -gn "$owner")
 PidFile $dir/pid
 ScoreboardFile $dir/scoreboard
-DelayTable none
+<IfModule mod_delay.c>
+    DelayTable none
+</IfModule>
 WtmpLog off
 TransferLog none
 SystemLog $dir/log
@@ -135,6 +138,7 @@ alias_maps =
 mynetworks =
 smtpd_relay_restrictions = reject
 smtpd_tls_security_level = encrypt
+smtpd_forbid_unauth_pipelining = no
 smtpd_tls_cert_file = $dir/cert.pem
 smtpd_tls_key_file = $dir/key.pem
 maillog_file = /dev/stdout
