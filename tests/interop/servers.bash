@@ -63,21 +63,25 @@ server_directory() { # NAME KEY
     mkdir -p "$dir"
     cp "$TEST_CERTS/$2-chain.pem" "$dir/cert.pem"
     cp "$TEST_CERTS/$2.key" "$dir/key.pem"
-    cp "$TEST_CERTS/root.pem" "$dir"
+    cp "$TEST_CERTS"/{root,inter}.pem "$dir"
     chown -R "$owner" "$dir"
 }
 
 # proftpd, as "$owner", with a user, test or $ftp_user, whose password is
 # secret and home directory $files: proftpd -n -q -c "$dir/conf". It has chains in two files.
 proftpd_conf() { # PORT
-    local modules=/usr/lib/proftpd
+    local modules=/usr/lib/proftpd module load=
+    # What is no module of this proftpd is in the program.
+    for module in mod_xfer mod_ls mod_tls; do
+        [ ! -e "$modules/$module.so" ] || load+="LoadModule $module.c"$'\n'
+    done
     echo "${ftp_user:-test}:$(openssl passwd -6 secret):$(id -u "$owner"):$(id -g "$owner")::$files:/bin/false" \
         >"$dir/passwd"
     chmod 600 "$dir/passwd"
     chown "$owner" "$dir/passwd"
     cat >"$dir/conf" <<END
 ModulePath $modules
-LoadModule mod_tls.c
+$load
 ServerName test
 ServerType standalone
 DefaultAddress 127.0.0.1
@@ -105,7 +109,7 @@ TLSLog $dir/tls.log
 TLSProtocol TLSv1.2 TLSv1.3
 TLSRequired auth+data
 TLSRSACertificateFile $dir/cert.pem
-TLSCertificateChainFile $TEST_CERTS/inter.pem
+TLSCertificateChainFile $dir/inter.pem
 TLSRSACertificateKeyFile $dir/key.pem
 TLSVerifyClient off
 END
