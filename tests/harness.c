@@ -24,6 +24,7 @@
 const char *h_case;
 int h_proxy;
 int h_app;
+static int (*engine_fd)(struct tls *); /* NULL for another libtls */
 
 static pid_t test_pid;
 static int time_factor = 1;
@@ -169,6 +170,7 @@ h_main(int argc, char **argv, const struct CMUnitTest *tests, size_t ntests,
 
 	time_factor = slowness();
 	h_proxy = dlsym(RTLD_DEFAULT, "tls_proxy_version") != NULL;
+	*(void **)&engine_fd = dlsym(RTLD_DEFAULT, "tls_engine_fd");
 	h_app = h_proxy && getenv("LIBTLS_PROXY_TRANSPORT") != NULL &&
 		strcmp(getenv("LIBTLS_PROXY_TRANSPORT"), "app") == 0;
 	/* That ours raises no SIGPIPE is part of each test. */
@@ -464,6 +466,14 @@ h_want(int fd, ssize_t rv)
 		h_poll(fd, rv == TLS_WANT_POLLIN ? POLLIN : POLLOUT, H_WAIT);
 }
 
+int
+h_wait_fd(struct tls *ctx, int fd)
+{
+	int engine = engine_fd != NULL ? engine_fd(ctx) : -1;
+
+	return engine != -1 ? engine : fd;
+}
+
 /* What errno is before a call, so that one that leaves it alone shows. */
 #define STALE_ERRNO EXDEV
 
@@ -478,7 +488,7 @@ h_handshake(struct tls *ctx, int fd)
 		CHECK_INT(errno, 0);
 		if (rv == 0 || rv == -1)
 			return rv;
-		h_want(fd, rv);
+		h_want(h_wait_fd(ctx, fd), rv);
 	}
 }
 
@@ -595,7 +605,7 @@ step(struct tls *ctx, int fd, int *rv, struct pollfd *pfd)
 		shutdown(fd, SHUT_WR);
 	if (*rv == 0 || *rv == -1)
 		return;
-	pfd->fd = fd;
+	pfd->fd = h_wait_fd(ctx, fd);
 	pfd->events = *rv == TLS_WANT_POLLOUT ? POLLOUT : POLLIN;
 }
 

@@ -175,6 +175,11 @@ int h_close(struct tls *ctx, int fd); /* 0 or -1 */
  * blocking connection may be -1.
  */
 void h_want(int fd, ssize_t rv);
+/*
+ * What to wait for after TLS_WANT_*: fd, or the engine's descriptor where
+ * goproxy is at work.
+ */
+int h_wait_fd(struct tls *ctx, int fd);
 
 /* A stream of bytes that both ends can compute; each seed has its own. */
 struct h_stream {
