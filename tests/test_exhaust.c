@@ -543,6 +543,7 @@ slow_peer(int argc, char **argv)
 	    tls_config_set_ecdhecurves(e.cconfig, "X25519"));
 	client = h_client(e.cconfig);
 	CHECK_TLS(client, tls_connect_socket(client, a, "localhost"));
+	CHECK_INT(tls_handshake(client), TLS_WANT_POLLIN);
 	h_poll(b, POLLIN, H_WAIT);
 	CHECK((n = recv(b, hello, sizeof(hello), 0)) > 100);
 	len = (size_t)n;
@@ -558,6 +559,7 @@ slow_peer(int argc, char **argv)
 
 		h_send(d, hello + i, 1);
 		nanosleep(&ts, NULL);
+		CHECK_INT(tls_handshake(conn), TLS_WANT_POLLIN);
 	}
 	h_poll(d, POLLIN, H_WAIT);
 	used = cpu(worker) - before;

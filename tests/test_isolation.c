@@ -126,6 +126,12 @@ counter_peer(int argc, char **argv)
 	CHECK_INT(h_read_some(q.server, q.sfd, &c, 1), 0);
 	CHECK_TLS(q.server, h_close(q.server, q.sfd));
 	CHECK_INT(h_read_some(q.client, q.cfd, &c, 1), 0);
+	if (h_app && atoi(argv[4]) < atoi(argv[3])) {
+		/* Which do not end before their contexts do. */
+		tls_free(q.client);
+		tls_free(q.server);
+		q.client = q.server = NULL;
+	}
 	wait_for_workers((size_t)atoi(argv[4]));
 	h_pair_echo(&p);
 	h_pair_free(&q);
@@ -251,6 +257,15 @@ difference(const pid_t *before, size_t nbefore, const pid_t *after,
 	return n;
 }
 
+static int
+is_dead(struct tls *ctx)
+{
+	char c;
+
+	return tls_read(ctx, &c, 1) == -1 &&
+	       strstr(tls_error(ctx), "goproxy") != NULL;
+}
+
 /* The death of a worker is that of its own connections and no others. */
 static int
 death_peer(int argc, char **argv)
@@ -289,6 +304,9 @@ death_peer(int argc, char **argv)
 		CHECK_HAS(tls_error(q.client), "goproxy");
 		CHECK_INT(h_read_some(q.server, q.sfd, &c, 1), -1);
 		CHECK_HAS(tls_error(q.server), "goproxy");
+	} else if (h_app) {
+		/* The network is as it was, and wakes nobody. */
+		CHECK(is_dead(q.client) || is_dead(q.server));
 	} else {
 		/* The other end may see the transport's end, or an error. */
 		dead += tls_read(q.client, &c, 1) == -1;

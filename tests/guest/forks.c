@@ -576,7 +576,7 @@ static const struct CMUnitTest tests[] = {
 	GUEST(fork_then_accept),
 	GUEST(accept_then_fork),
 	GUEST(handshake_then_fork),
-	GUEST(second_fork),
+	GUEST_FLAGS(second_fork, GUEST_NO_APP),
 	GUEST(fork_in_fork),
 	GUEST(first_use_in_child),
 	GUEST(child_ends_connection_stays),

@@ -163,6 +163,8 @@ guest_run(void **state)
 		print_message("%s is not for valgrind\n", guest->name);
 		skip();
 	}
+	if ((guest->flags & GUEST_NO_APP) && h_app)
+		skip();
 	status = h_wait_exit(start_case(guest));
 	bad = wait_nothing_left();
 	CHECK_INT(h_fds(), fds);

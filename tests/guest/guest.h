@@ -22,6 +22,11 @@ enum {
 	/* goproxy cannot start; another libtls has nothing of the kind. */
 	GUEST_CANNOT_START = 8 | GUEST_PROXY,
 	GUEST_NO_VALGRIND = 16, /* which does not know what it does */
+	/*
+	 * Where the network is the program's a connection is one thread's and
+	 * one process's at a time, and has a descriptor of the library's.
+	 */
+	GUEST_NO_APP = 32,
 };
 
 /*

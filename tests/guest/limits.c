@@ -146,8 +146,11 @@ fill_up(void)
 	return n;
 }
 
-/* 64 less the standard three, the listener, and what the library keeps. */
-#define PAIRS_WANTED 26
+/*
+ * 64 less the standard three, the listener, and what the library keeps; there
+ * are two descriptors for each pair, or four.
+ */
+#define PAIRS_WANTED (h_app ? 13 : 26)
 
 static void
 nofile_64(void)
@@ -189,7 +192,9 @@ nofile_64_failed_handshake(void)
 		CHECK((others[taken] = fcntl(0, F_DUPFD_CLOEXEC, 3)) != -1);
 	h_pair_handshake(&p);
 	CHECK_INT(p.crv, -1);
-	CHECK_HAS(tls_error(p.client), "Too many open files");
+	/* Unless it was never away. */
+	CHECK_HAS(tls_error(p.client),
+	    h_app ? "certificate verification failed" : "Too many open files");
 	while (taken > 0)
 		close(others[--taken]);
 	h_pair_free(&p);

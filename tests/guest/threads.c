@@ -324,8 +324,8 @@ static const struct CMUnitTest tests[] = {
 	GUEST(contexts_of_their_own),
 	GUEST(one_client_configuration),
 	/* Others' contexts are for one thread at a time. */
-	GUEST_FLAGS(reader_and_writer, GUEST_PROXY),
-	GUEST_FLAGS(reader_and_writer_fail, GUEST_PROXY),
+	GUEST_FLAGS(reader_and_writer, GUEST_PROXY | GUEST_NO_APP),
+	GUEST_FLAGS(reader_and_writer_fail, GUEST_PROXY | GUEST_NO_APP),
 	GUEST(handed_on),
 	GUEST(starting_thread_ends),
 };

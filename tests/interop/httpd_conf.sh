@@ -588,7 +588,8 @@ many() {
 check 'ab, 30 connections' many
 
 # ab has Nagle's algorithm on: its first request follows its Finished only when
-# that is acknowledged, which by itself takes 40 ms.
+# that is acknowledged, which by itself takes 40 ms. It is goproxy that does
+# something about it, where it has the network.
 at_once() {
     ab -q -n 50 -c 1 -l -H 'Host: www.b.test' \
         "https://127.0.0.1:$tls/" >"$tmp/ab" 2>&1 &&
@@ -598,7 +599,9 @@ at_once() {
     return 1
 }
 
-check 'ab, one connection after another' at_once
+if [ "${LIBTLS_PROXY_TRANSPORT-}" != app ]; then
+    check 'ab, one connection after another' at_once
+fi
 
 # --- processes ---
 
