@@ -3,8 +3,9 @@
 #
 # usage: test-examples.sh DIRECTORY
 #
-# Runs the programs httpd, ftp, nc and blocking of DIRECTORY against each other, curl and
-# openssl, whichever libtls they are linked with.
+# Runs the programs httpd, ftp, nc and blocking of DIRECTORY against each other,
+# curl and openssl, whichever libtls they are linked with; and names, which is
+# there with libtls-proxy alone.
 
 # Functions are called by name, and some programs read what others write.
 # shellcheck disable=SC2317,SC2094
@@ -884,6 +885,63 @@ blocking() {
 }
 
 check 'blocking: callbacks with openssl s_server' blocking
+
+# Certificates that are looked up while handshakes wait.
+start_names() {
+    mkdir names
+    cp server.pem names/localhost.pem
+    cp server.key names/localhost.key
+    cp second.pem names/second.test.pem
+    cp second.key names/second.test.key
+    cp second.pem names/no-key.test.pem
+    cp server.pem names/mismatch.test.pem
+    cp second.key names/mismatch.test.key
+    "$bin/names" -P names.port names 127.0.0.1 0 2>names.err &
+    names=$!
+    wait_for test -s names.port || { cat names.err; return 1; }
+}
+
+# ask_name NAME: what the server says to a client that wants it
+ask_name() {
+    timeout "$limit" openssl s_client -connect "127.0.0.1:$(<names.port)" \
+        -quiet -CAfile ca.pem -verify_return_error -servername "$1" </dev/null
+}
+
+has_name() { [ "$(ask_name "$1")" = "$1" ]; }
+
+# shows NAME CERTIFICATE
+shows() {
+    timeout "$limit" openssl s_client -connect "127.0.0.1:$(<names.port)" \
+        -servername "$1" </dev/null | openssl x509 >shown.pem
+    same shown.pem "$2"
+}
+
+names() {
+    local pids=() name
+    start_names || return 1
+    shows localhost server.pem && shows second.test second.pem || return 1
+    # Many at the same time, each has its own.
+    for name in localhost second.test localhost second.test; do
+        for _ in 1 2 3 4 5; do
+            has_name "$name" &
+            pids+=($!)
+        done
+    done
+    for name in "${pids[@]}"; do
+        wait "$name" || return 1
+    done
+    for name in nobody.test no-key.test mismatch.test ../server ..; do
+        [ -z "$(ask_name "$name")" ] || return 1
+    done
+    cat names.err
+    has_text 'unknown name' names.err && has_text 'key mismatch' names.err &&
+        has_name localhost && stop "$names"
+    [ $? -eq 143 ] # SIGTERM
+}
+
+if [ -x "$bin/names" ]; then
+    check 'names: a certificate for each name' names
+fi
 
 httpd_end() {
     kill -0 "$httpd" && kill "$httpd" && wait_for is_gone "$httpd"
