@@ -719,6 +719,7 @@ misbehaving(void **state)
 		{ "writes a lot", 1, SSIZE_MAX, "more than there was" },
 		{ "writes nothing", 1, 0, "wrote nothing" },
 		{ "writes -4", 1, -4, "no meaning" },
+		{ "writes very little", 1, -SSIZE_MAX, "no meaning" },
 	};
 	struct memory *m;
 	size_t i, after;
