@@ -717,3 +717,86 @@ h_stream_check(struct h_stream *s, const void *buf, size_t len)
 		len -= n;
 	}
 }
+
+#define CLIENT_SEED 1
+#define SERVER_SEED 2
+
+void
+h_transfer_init(struct h_transfer *t, struct tls *ctx, int fd, int is_server,
+    uint64_t size)
+{
+	memset(t, 0, sizeof(*t));
+	t->ctx = ctx;
+	t->fd = fd;
+	t->in.seed = is_server ? CLIENT_SEED : SERVER_SEED;
+	t->out.seed = is_server ? SERVER_SEED : CLIENT_SEED;
+	t->left_in = t->left_out = size;
+	t->want_in = POLLIN;
+	t->want_out = POLLOUT;
+}
+
+int
+h_transfer_done(const struct h_transfer *t)
+{
+	return t->left_in == 0 && t->left_out == 0;
+}
+
+short
+h_transfer_events(const struct h_transfer *t)
+{
+	return (short)((t->left_in > 0 ? t->want_in : 0) |
+		       (t->left_out > 0 ? t->want_out : 0));
+}
+
+/* What to wait for after a call that did not fail. */
+static short
+awaited(ssize_t rv, short otherwise)
+{
+	if (rv > 0)
+		return otherwise;
+	CHECK(rv == TLS_WANT_POLLIN || rv == TLS_WANT_POLLOUT);
+	return rv == TLS_WANT_POLLIN ? POLLIN : POLLOUT;
+}
+
+int
+h_transfer_step(struct h_transfer *t, short events)
+{
+	static uint8_t buf[65536];
+	ssize_t n;
+
+	if (t->left_in > 0 && (events & (t->want_in | POLLHUP | POLLERR))) {
+		errno = STALE_ERRNO;
+		n = tls_read(t->ctx, buf, sizeof(buf));
+		CHECK_INT(errno, 0);
+		if (n == 0 || n == -1)
+			return (int)n;
+		if (n > 0) {
+			CHECK((uint64_t)n <= t->left_in);
+			h_stream_check(&t->in, buf, (size_t)n);
+			t->left_in -= (uint64_t)n;
+		}
+		t->want_in = awaited(n, POLLIN);
+	}
+	if (t->left_out > 0 && (events & (t->want_out | POLLHUP | POLLERR))) {
+		if (t->out_len == 0) {
+			t->out_start = 0;
+			t->out_len = t->left_out < sizeof(t->out_buf)
+					 ? (size_t)t->left_out
+					 : sizeof(t->out_buf);
+			h_stream_fill(&t->out, t->out_buf, t->out_len);
+		}
+		errno = STALE_ERRNO;
+		n = tls_write(t->ctx, t->out_buf + t->out_start, t->out_len);
+		CHECK_INT(errno, 0);
+		if (n == -1)
+			return -1;
+		if (n > 0) {
+			CHECK((size_t)n <= t->out_len);
+			t->out_start += (size_t)n;
+			t->out_len -= (size_t)n;
+			t->left_out -= (uint64_t)n;
+		}
+		t->want_out = awaited(n, POLLOUT);
+	}
+	return 1;
+}

@@ -191,6 +191,30 @@ void h_stream_fill(struct h_stream *s, void *buf, size_t len);
 /* Checks that buf is what comes next. */
 void h_stream_check(struct h_stream *s, const void *buf, size_t len);
 
+/* So many bytes each way at once, by an end that does not block. */
+struct h_transfer {
+	struct tls *ctx;
+	int fd;
+	struct h_stream in, out;
+	uint64_t left_in, left_out;
+	short want_in, want_out; /* what the two directions wait for */
+
+	/* What was computed and not yet accepted. */
+	uint8_t out_buf[65536];
+	size_t out_start, out_len;
+};
+
+void h_transfer_init(struct h_transfer *t, struct tls *ctx, int fd,
+    int is_server, uint64_t size);
+int h_transfer_done(const struct h_transfer *t);
+/* What to wait for. */
+short h_transfer_events(const struct h_transfer *t);
+/*
+ * One tls_read and one tls_write at most, for the events that came. Returns 1
+ * if it can go on, 0 at the end of the peer's data, and -1 if a call failed.
+ */
+int h_transfer_step(struct h_transfer *t, short events);
+
 /* Other processes. All that isn't waited for is killed at the end. */
 pid_t h_start(int *keep, size_t nkeep, const char *peer, ...)
     __attribute__((__sentinel__)); /* keep[i] becomes descriptor 10 + i */

@@ -16,112 +16,27 @@
 
 #include "harness.h"
 
-#define CLIENT_SEED 1
-#define SERVER_SEED 2
-
-struct transfer {
-	struct tls *ctx;
-	int fd;
-	struct h_stream in, out;
-	uint64_t left_in, left_out;
-	short want_in, want_out; /* what the two directions wait for */
-
-	/* What was computed and not yet accepted. */
-	uint8_t out_buf[65536];
-	size_t out_start, out_len;
-
-	struct event *events[2];
-};
-
+/* A step that must not be the last. */
 static void
-transfer_init(struct transfer *t, struct tls *ctx, int fd, uint64_t seed_in,
-    uint64_t seed_out, uint64_t size)
+step(struct h_transfer *t, short events)
 {
-	memset(t, 0, sizeof(*t));
-	t->ctx = ctx;
-	t->fd = fd;
-	t->in.seed = seed_in;
-	t->out.seed = seed_out;
-	t->left_in = t->left_out = size;
-	t->want_in = POLLIN;
-	t->want_out = POLLOUT;
-}
+	int rv = h_transfer_step(t, events);
 
-static int
-transfer_done(const struct transfer *t)
-{
-	return t->left_in == 0 && t->left_out == 0;
-}
-
-static short
-want(struct transfer *t, ssize_t rv, const char *call)
-{
-	if (rv == TLS_WANT_POLLIN)
-		return POLLIN;
-	if (rv == TLS_WANT_POLLOUT)
-		return POLLOUT;
-	FAIL("%s: got %zd (%s), after %llu bytes in and %llu out", call, rv,
-	    tls_error(t->ctx), (unsigned long long)t->in.pos,
-	    (unsigned long long)t->out.pos);
-}
-
-/* One tls_read and one tls_write at most, for the events that came. */
-static void
-transfer_step(struct transfer *t, short events)
-{
-	static uint8_t buf[65536];
-	ssize_t n;
-
-	if (t->left_in > 0 && (events & (t->want_in | POLLHUP | POLLERR))) {
-		errno = EXDEV;
-		n = tls_read(t->ctx, buf, sizeof(buf));
-		CHECK_INT(errno, 0);
-		if (n > 0) {
-			CHECK((uint64_t)n <= t->left_in);
-			h_stream_check(&t->in, buf, (size_t)n);
-			t->left_in -= (uint64_t)n;
-			t->want_in = POLLIN;
-		} else
-			t->want_in = want(t, n, "tls_read");
-	}
-	if (t->left_out > 0 && (events & (t->want_out | POLLHUP | POLLERR))) {
-		if (t->out_len == 0) {
-			t->out_start = 0;
-			t->out_len = t->left_out < sizeof(t->out_buf)
-					 ? (size_t)t->left_out
-					 : sizeof(t->out_buf);
-			h_stream_fill(&t->out, t->out_buf, t->out_len);
-		}
-		errno = EXDEV;
-		n = tls_write(t->ctx, t->out_buf + t->out_start, t->out_len);
-		CHECK_INT(errno, 0);
-		if (n > 0) {
-			CHECK((size_t)n <= t->out_len);
-			t->out_start += (size_t)n;
-			t->out_len -= (size_t)n;
-			t->left_out -= (uint64_t)n;
-			t->want_out = POLLOUT;
-		} else
-			t->want_out = want(t, n, "tls_write");
-	}
-}
-
-static short
-transfer_events(const struct transfer *t)
-{
-	return (short)((t->left_in > 0 ? t->want_in : 0) |
-		       (t->left_out > 0 ? t->want_out : 0));
+	if (rv != 1)
+		FAIL("got %d (%s), after %llu bytes in and %llu out", rv,
+		    tls_error(t->ctx), (unsigned long long)t->in.pos,
+		    (unsigned long long)t->out.pos);
 }
 
 static void
-with_poll(struct transfer *t)
+with_poll(struct h_transfer *t)
 {
-	while (!transfer_done(t))
-		transfer_step(t, h_poll(t->fd, transfer_events(t), H_WAIT));
+	while (!h_transfer_done(t))
+		step(t, h_poll(t->fd, h_transfer_events(t), H_WAIT));
 }
 
 static void
-with_epoll(struct transfer *t)
+with_epoll(struct h_transfer *t)
 {
 	struct epoll_event ev;
 	uint32_t events, registered = 0;
@@ -132,9 +47,9 @@ with_epoll(struct transfer *t)
 	memset(&ev, 0, sizeof(ev));
 	if (epoll_ctl(ep, EPOLL_CTL_ADD, t->fd, &ev) == -1)
 		FAIL("EPOLL_CTL_ADD: %s", strerror(errno));
-	while (!transfer_done(t)) {
+	while (!h_transfer_done(t)) {
 		/* POLLIN is EPOLLIN, and so on. */
-		events = (uint32_t)transfer_events(t);
+		events = (uint32_t)h_transfer_events(t);
 		if (events != registered) {
 			ev.events = registered = events;
 			if (epoll_ctl(ep, EPOLL_CTL_MOD, t->fd, &ev) == -1)
@@ -145,53 +60,57 @@ with_epoll(struct transfer *t)
 		while (n == -1 && errno == EINTR);
 		if (n != 1)
 			FAIL("epoll: no event");
-		transfer_step(t, (short)ev.events);
+		step(t, (short)ev.events);
 	}
 	close(ep);
 }
 
-static void transfer_event(int fd, short what, void *arg);
+struct event_transfer {
+	struct h_transfer *t;
+	struct event *events[2];
+};
 
 static void
-transfer_register(struct transfer *t)
+event_register(struct event_transfer *e)
 {
 	struct timeval tv = { H_WAIT / 1000, 0 };
-	short events = transfer_events(t);
+	short events = h_transfer_events(e->t);
 
-	event_del(t->events[0]);
-	event_del(t->events[1]);
+	event_del(e->events[0]);
+	event_del(e->events[1]);
 	if (events & POLLIN)
-		event_add(t->events[0], &tv);
+		event_add(e->events[0], &tv);
 	if (events & POLLOUT)
-		event_add(t->events[1], &tv);
+		event_add(e->events[1], &tv);
 }
 
 static void
-transfer_event(int fd, short what, void *arg)
+event_ready(int fd, short what, void *arg)
 {
-	struct transfer *t = arg;
+	struct event_transfer *e = arg;
 
 	(void)fd;
 	if (what & EV_TIMEOUT)
 		FAIL("libevent: no event");
-	transfer_step(t, what & EV_READ ? POLLIN : POLLOUT);
-	transfer_register(t);
+	step(e->t, what & EV_READ ? POLLIN : POLLOUT);
+	event_register(e);
 }
 
 static void
-with_libevent(struct transfer *t)
+with_libevent(struct h_transfer *t)
 {
+	struct event_transfer e = { .t = t };
 	struct event_base *base;
 
 	CHECK((base = event_base_new()) != NULL);
-	t->events[0] = event_new(base, t->fd, EV_READ, transfer_event, t);
-	t->events[1] = event_new(base, t->fd, EV_WRITE, transfer_event, t);
-	CHECK(t->events[0] != NULL && t->events[1] != NULL);
-	transfer_register(t);
+	e.events[0] = event_new(base, t->fd, EV_READ, event_ready, &e);
+	e.events[1] = event_new(base, t->fd, EV_WRITE, event_ready, &e);
+	CHECK(e.events[0] != NULL && e.events[1] != NULL);
+	event_register(&e);
 	event_base_dispatch(base);
-	CHECK(transfer_done(t));
-	event_free(t->events[0]);
-	event_free(t->events[1]);
+	CHECK(h_transfer_done(t));
+	event_free(e.events[0]);
+	event_free(e.events[1]);
 	event_base_free(base);
 }
 
@@ -200,7 +119,7 @@ with_libevent(struct transfer *t)
  * read one. A piece fits in what lies between them.
  */
 static void
-blocking(struct transfer *t)
+blocking(struct h_transfer *t)
 {
 	static uint8_t buf[16384];
 	uint64_t left;
@@ -217,12 +136,12 @@ blocking(struct transfer *t)
 
 /* Never waits for the descriptor, as a program that is driven by a timer. */
 static void
-without_poll(struct transfer *t)
+without_poll(struct h_transfer *t)
 {
 	int64_t deadline = h_now() + 3 * H_WAIT;
 
-	while (!transfer_done(t)) {
-		transfer_step(t, POLLIN | POLLOUT);
+	while (!h_transfer_done(t)) {
+		step(t, POLLIN | POLLOUT);
 		if (h_now() > deadline)
 			FAIL("no end of it");
 	}
@@ -231,7 +150,7 @@ without_poll(struct transfer *t)
 static const struct mode {
 	const char *name;
 	int nonblocking;
-	void (*run)(struct transfer *);
+	void (*run)(struct h_transfer *);
 } modes[] = {
 	{ "blocking", 0, blocking },
 	{ "poll", 1, with_poll },
@@ -257,14 +176,13 @@ static void
 run(struct tls *ctx, int fd, const struct mode *mode, uint64_t size,
     int is_server)
 {
-	struct transfer *t;
+	struct h_transfer *t;
 	char c;
 
 	CHECK((t = malloc(sizeof(*t))) != NULL);
 	h_nonblock(fd, mode->nonblocking);
 	CHECK_TLS(ctx, h_handshake(ctx, fd));
-	transfer_init(t, ctx, fd, is_server ? CLIENT_SEED : SERVER_SEED,
-	    is_server ? SERVER_SEED : CLIENT_SEED, size);
+	h_transfer_init(t, ctx, fd, is_server, size);
 	mode->run(t);
 	free(t);
 	if (!is_server)
