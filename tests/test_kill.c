@@ -11,12 +11,14 @@
  * and the relay between the two stops after each record of the handshake.
  */
 
+#include <sys/random.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 
 #include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <netinet/in.h>
 #include <poll.h>
 #include <pthread.h>
@@ -38,15 +40,24 @@
 /* A process that stands still is given up after some 6 seconds. */
 #define STOPPED_MS 8000
 
-enum state { CONNECTING, HANDSHAKE, IDLE, READING, WRITING, CLOSING };
+enum state {
+	CONNECTING,
+	HANDSHAKE,
+	IDLE,
+	READING,
+	WRITING,
+	CLOSING,
+	TRANSFER, /* both ways at once */
+};
 static const char *const state_names[] = { "connecting", "handshake", "idle",
-	"reading", "writing", "closing" };
+	"reading", "writing", "closing", "transfer" };
 
 struct a_case {
 	int is_server; /* our end */
 	int tls13;
 	enum state state;
-	int records; /* of the handshake that come through */
+	int records;	   /* of the handshake that come through */
+	uint64_t size, at; /* bytes of the transfer, and before the signal */
 	int blocking;
 	const char *role; /* who gets the signal */
 	int sig;
@@ -60,8 +71,33 @@ protocols(int tls13)
 }
 
 /*
- * The other end: "partner ROLE VERSION WHAT" on H_KEPT. Shakes hands, writes
- * without end, or does neither, and waits for the end of H_KEPT + 1.
+ * All that comes is right. Says so on H_KEPT + 1 if it was all there is; else
+ * nobody takes its end for the end of the data.
+ */
+static void
+partner_transfer(struct tls *ctx, int is_server, uint64_t size)
+{
+	static struct h_transfer t;
+	int rv = 1;
+
+	CHECK_TLS(ctx, h_handshake(ctx, H_KEPT));
+	h_transfer_init(&t, ctx, H_KEPT, is_server, size);
+	while (rv == 1 && !h_transfer_done(&t))
+		rv = h_transfer_step(&t,
+		    h_poll(H_KEPT, h_transfer_events(&t), H_WAIT));
+	if (rv == 1)
+		(void)send(H_KEPT + 1, "d", 1, MSG_NOSIGNAL);
+	else if (rv == 0) {
+		CHECK_INT(h_close(ctx, H_KEPT), -1);
+		CHECK_HAS(tls_error(ctx), "EOF without close notify");
+	}
+	h_poll(H_KEPT + 1, POLLIN, H_WAIT);
+}
+
+/*
+ * The other end: "partner ROLE VERSION WHAT SIZE" on H_KEPT. Shakes hands,
+ * transfers SIZE bytes each way, writes without end, or does none of it, and
+ * waits for the end of H_KEPT + 1.
  */
 static int
 partner_peer(int argc, char **argv)
@@ -74,7 +110,8 @@ partner_peer(int argc, char **argv)
 	int shaken = 0;
 	ssize_t rv;
 
-	CHECK_INT(argc, 4);
+	CHECK_INT(argc, 5);
+	h_case = argv[1];
 	h_nonblock(H_KEPT, 1);
 	if (strcmp(argv[1], "server") == 0) {
 		config = h_server_config("ecdsa");
@@ -88,6 +125,11 @@ partner_peer(int argc, char **argv)
 		    tls_config_set_protocols(config, protocols(atoi(argv[2]))));
 		ctx = h_client(config);
 		CHECK_TLS(ctx, tls_connect_socket(ctx, H_KEPT, "localhost"));
+	}
+	if (strcmp(argv[3], "transfer") == 0) {
+		partner_transfer(ctx, strcmp(argv[1], "server") == 0,
+		    strtoull(argv[4], NULL, 10));
+		_exit(0);
 	}
 	for (;;) {
 		rv = 0;
@@ -115,6 +157,7 @@ struct ours {
 	struct tls_config *cconfig, *sconfig;
 	struct tls *base, *ctx;
 	struct h_relay relay;
+	struct h_transfer transfer;
 	pid_t partner;
 	int control, fd;
 	int filler[4], listener; /* for CONNECTING */
@@ -159,6 +202,7 @@ start(struct ours *o)
 	const struct a_case *c = o->c;
 	struct h_relay_direction *to_us;
 	int keep[2], cfd, sfd, small = 16384;
+	char size[32];
 
 	h_relay_start(&o->relay, &cfd, &sfd);
 	to_us = c->is_server ? o->relay.to_server : o->relay.to_client;
@@ -167,15 +211,21 @@ start(struct ours *o)
 	o->fd = c->is_server ? sfd : cfd;
 	keep[0] = c->is_server ? cfd : sfd;
 	h_socketpair(SOCK_STREAM, &o->control, &keep[1]);
+	snprintf(size, sizeof(size), "%" PRIu64, c->size);
 	o->partner = h_start(keep, 2, "partner",
 	    c->is_server ? "client" : "server", c->tls13 ? "1" : "0",
-	    c->state == READING ? "write" : "wait", (char *)NULL);
+	    c->state == TRANSFER  ? "transfer"
+	    : c->state == READING ? "write"
+				  : "wait",
+	    size, (char *)NULL);
 	close(keep[0]);
 	close(keep[1]);
 	h_nonblock(o->fd, !c->blocking);
 	/* Such a buffer does not grow. */
-	CHECK_INT(
-	    setsockopt(o->fd, SOL_SOCKET, SO_SNDBUF, &small, sizeof(small)), 0);
+	if (c->state != TRANSFER)
+		CHECK_INT(setsockopt(o->fd, SOL_SOCKET, SO_SNDBUF, &small,
+			      sizeof(small)),
+		    0);
 	if (c->is_server)
 		CHECK_TLS(o->base, tls_accept_socket(o->base, &o->ctx, o->fd));
 	else {
@@ -183,6 +233,18 @@ start(struct ours *o)
 		CHECK_TLS(o->ctx,
 		    tls_connect_socket(o->ctx, o->fd, "localhost"));
 	}
+}
+
+/* Until each direction has moved so many bytes. */
+static void
+transfer_until(struct ours *o, uint64_t bytes)
+{
+	struct h_transfer *t = &o->transfer;
+
+	while (t->in.pos < bytes || o->c->size - t->left_out < bytes)
+		CHECK_INT(h_transfer_step(t,
+			      h_poll(o->fd, h_transfer_events(t), H_WAIT)),
+		    1);
 }
 
 /* Brings the connection to the state of the case; 0, or NO_RECORD. */
@@ -209,6 +271,11 @@ reach(struct ours *o)
 		return 0;
 	}
 	CHECK_INT(h_handshake(o->ctx, c->blocking ? -1 : o->fd), 0);
+	if (c->state == TRANSFER) {
+		h_transfer_init(&o->transfer, o->ctx, o->fd, c->is_server,
+		    c->size);
+		transfer_until(o, c->at);
+	}
 	if (c->state == READING)
 		h_read(o->ctx, c->blocking ? -1 : o->fd, buf, 1);
 	if (c->state != WRITING && c->state != CLOSING)
@@ -245,6 +312,8 @@ call(struct ours *o)
 		return tls_write(o->ctx, buf, sizeof(buf));
 	case CLOSING:
 		return tls_close(o->ctx);
+	case TRANSFER:
+		return h_transfer_step(&o->transfer, POLLIN | POLLOUT);
 	}
 	return 0;
 }
@@ -284,9 +353,15 @@ until_error(struct ours *o, int64_t since, int limit)
 			break;
 		/* The end of the data it is not. */
 		CHECK(rv != 0);
-		if (rv > 0)
+		/* Late is what comes after all of the data. */
+		if (o->c->state == TRANSFER && h_transfer_done(&o->transfer))
+			return INT64_MAX;
+		if (o->c->state == TRANSFER)
+			pfd.events = h_transfer_events(&o->transfer);
+		else if (rv > 0)
 			continue;
-		pfd.events = rv == TLS_WANT_POLLOUT ? POLLOUT : POLLIN;
+		else
+			pfd.events = rv == TLS_WANT_POLLOUT ? POLLOUT : POLLIN;
 		if (poll(&pfd, 1, limit) != 1)
 			FAIL("not woken within %d ms", limit);
 	}
@@ -340,6 +415,12 @@ goes_on(struct ours *o)
 		static char buf[1 << 20];
 
 		h_read(o->ctx, o->fd, buf, sizeof(buf));
+	}
+	if (c->state == TRANSFER) {
+		char done;
+
+		transfer_until(o, c->size);
+		h_recv(o->control, &done, 1);
 	}
 }
 
@@ -405,7 +486,8 @@ run_case(const struct a_case *c)
 	CHECK_INT(kill(pid, c->sig), 0);
 	if (c->go_on) {
 		rv = (int)call(&o);
-		if (rv <= 0 || (c->state != READING && c->state != WRITING))
+		if (rv <= 0 || (c->state != READING && c->state != WRITING &&
+				   c->state != TRANSFER))
 			CHECK(rv == TLS_WANT_POLLIN || rv == TLS_WANT_POLLOUT);
 		CHECK(h_now() - killed <= h_ms(1500));
 		CHECK_INT(kill(pid, SIGCONT), 0);
@@ -464,7 +546,7 @@ case_peer(int argc, char **argv)
 {
 	struct a_case c = { 0 };
 
-	CHECK_INT(argc, 10);
+	CHECK_INT(argc, 12);
 	h_case = argv[1];
 	c.is_server = atoi(argv[2]);
 	c.tls13 = atoi(argv[3]);
@@ -474,28 +556,34 @@ case_peer(int argc, char **argv)
 	c.role = argv[7];
 	c.sig = atoi(argv[8]);
 	c.go_on = atoi(argv[9]);
+	c.size = strtoull(argv[10], NULL, 10);
+	c.at = strtoull(argv[11], NULL, 10);
 	return run_case(&c);
 }
 
 static pid_t
 start_case(const struct a_case *c)
 {
-	char name[128], args[6][16];
+	char name[160], args[8][24];
 
-	snprintf(name, sizeof(name), "%s, %s%s, %s, %d records, %s: %s%s",
+	snprintf(name, sizeof(name),
+	    "%s, %s%s, %s, %d records, %" PRIu64 " bytes of %" PRIu64
+	    ", %s: %s%s",
 	    c->is_server ? "server" : "client",
 	    c->tls13 ? "TLS 1.3" : "TLS 1.2", c->blocking ? ", blocking" : "",
-	    state_names[c->state], c->records, c->role, strsignal(c->sig),
-	    c->go_on ? " and on" : "");
+	    state_names[c->state], c->records, c->at, c->size, c->role,
+	    strsignal(c->sig), c->go_on ? " and on" : "");
 	snprintf(args[0], sizeof(args[0]), "%d", c->is_server);
 	snprintf(args[1], sizeof(args[1]), "%d", c->tls13);
 	snprintf(args[2], sizeof(args[2]), "%d", (int)c->state);
 	snprintf(args[3], sizeof(args[3]), "%d", c->records);
 	snprintf(args[4], sizeof(args[4]), "%d", c->blocking);
 	snprintf(args[5], sizeof(args[5]), "%d", c->sig);
+	snprintf(args[6], sizeof(args[6]), "%" PRIu64, c->size);
+	snprintf(args[7], sizeof(args[7]), "%" PRIu64, c->at);
 	return h_start(NULL, 0, "case", name, args[0], args[1], args[2],
-	    args[3], args[4], c->role, args[5], c->go_on ? "1" : "0",
-	    (char *)NULL);
+	    args[3], args[4], c->role, args[5], c->go_on ? "1" : "0", args[6],
+	    args[7], (char *)NULL);
 }
 
 /* What else the machine does may cost a try or two. */
@@ -596,6 +684,65 @@ stopped_and_on(void **state)
 		c.role = roles[i];
 		CHECK_INT(in_time(&c), 0);
 	}
+}
+
+/* Somewhere in the middle of the transfer. */
+static struct a_case
+in_transfer(const char *role, int sig, int go_on, int n)
+{
+	struct a_case c = { .state = TRANSFER,
+		.role = role,
+		.sig = sig,
+		.go_on = go_on,
+		.tls13 = n & 1,
+		.is_server = n >> 1 & 1 };
+	uint32_t r;
+
+	CHECK_INT(getrandom(&r, sizeof(r), 0), sizeof(r));
+	/* What is left takes longer than the error may. */
+	c.size = (uint64_t)1 << (h_long() ? 30 : go_on ? 26 : 28);
+	c.at = c.size / 4 + r % (c.size / 4);
+	return c;
+}
+
+static void
+ended_in_transfer(void **state)
+{
+	static const int signals[] = { SIGKILL, SIGSEGV, SIGSTOP };
+	struct a_case c;
+	size_t i;
+	int n;
+
+	(void)state;
+	PROXY_ONLY();
+	for (i = 0; i < 3; i++) {
+		for (n = 0; n < 8; n++) {
+			c = in_transfer(roles[n >> 2], signals[i],
+			    signals[i] == SIGSTOP, n);
+			if (signals[i] != SIGKILL && c.is_server == c.tls13)
+				continue;
+			CHECK_INT(in_time(&c), 0);
+		}
+	}
+}
+
+static void
+stopped_in_transfer(void **state)
+{
+	struct a_case c;
+	pid_t pids[2];
+	int n;
+
+	(void)state;
+	PROXY_ONLY();
+	for (n = 0; n < 2; n++) {
+		c = in_transfer(roles[n], SIGSTOP, 0, n == 0 ? 0 : 3);
+		/* Without a keeper it goes on until that is given up. */
+		c.size = (uint64_t)1 << 40;
+		pids[n] = start_case(&c);
+	}
+	for (n = 0; n < 2; n++)
+		CHECK_INT(h_wait_exit(pids[n]), 0);
 }
 
 /* A call that waits in the kernel while it happens. */
@@ -755,6 +902,8 @@ static const struct CMUnitTest tests[] = {
 	cmocka_unit_test(blocking_calls),
 	cmocka_unit_test(stopped_and_on),
 	cmocka_unit_test(stopped_for_good),
+	cmocka_unit_test(ended_in_transfer),
+	cmocka_unit_test(stopped_in_transfer),
 	cmocka_unit_test(worker_dies_again_and_again),
 };
 
