@@ -13,6 +13,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <tls_proxy.h>
 #include <unistd.h>
 
 #include "harness.h"
@@ -1482,7 +1483,10 @@ file_is_closed(void **state)
 	tls_config_free(server);
 }
 
-/* Connections at the same time: whoever is last, the file is a whole one. */
+/*
+ * Connections at the same time, also of several workers: whoever is last, the
+ * file is a whole one.
+ */
 static void
 file_in_parallel(void **state)
 {
@@ -1493,10 +1497,13 @@ file_in_parallel(void **state)
 	int fd, round;
 
 	(void)state;
-	for (v = 0; v < NVERSIONS; v++) {
-		h_case = versions[v].name;
+	for (v = 0; v < 2 * NVERSIONS; v++) {
+		h_case = versions[v / 2].name;
 		fd = session_file();
-		client = client_config(fd, versions[v].bits);
+		client = client_config(fd, versions[v / 2].bits);
+		if (v % 2 == 1)
+			CHECK_CONFIG(client, tls_config_set_isolation(client,
+						 TLS_ISOLATION_CONNECTION));
 		server = server_config("ecdsa", NULL, 1);
 		base = h_server(server);
 		for (round = 0; round < 4; round++) {
@@ -1516,6 +1523,58 @@ file_in_parallel(void **state)
 			session_check(fd);
 			CHECK_INT(connection(client, base), 1);
 		}
+		tls_free(base);
+		tls_config_free(client);
+		tls_config_free(server);
+		close(fd);
+	}
+	h_case = NULL;
+}
+
+static void
+lock(int fd, short type)
+{
+	struct flock lock = { .l_type = type, .l_whence = SEEK_SET };
+
+	CHECK_INT(fcntl(fd, F_SETLK, &lock), 0);
+}
+
+/*
+ * A file that another process keeps locked: nobody reads what it may be
+ * writing, writes what it may be reading, or waits for it.
+ */
+static void
+file_is_locked(void **state)
+{
+	struct tls_config *client, *server;
+	struct content before, after;
+	struct tls *base;
+	size_t v;
+	int fd;
+
+	(void)state;
+	for (v = 0; v < NVERSIONS; v++) {
+		h_case = versions[v].name;
+		fd = session_file();
+		client = client_config(fd, versions[v].bits);
+		server = server_config("ecdsa", NULL, 1);
+		base = h_server(server);
+		CHECK_INT(connection(client, base), 0);
+		session_read(fd, &before);
+		lock(fd, F_WRLCK);
+		CHECK_INT(connection(client, base), 0);
+		session_read(fd, &after);
+		CHECK_STR(after.data, before.data);
+		lock(fd, F_RDLCK);
+		CHECK_INT(connection(client, base), 1);
+		session_read(fd, &after);
+		CHECK_STR(after.data, before.data);
+		/* And nobody keeps it locked afterwards. */
+		lock(fd, F_UNLCK);
+		CHECK_INT(connection(client, base), 1);
+		lock(fd, F_WRLCK);
+		session_read(fd, &after);
+		CHECK(strcmp(after.data, before.data) != 0);
 		tls_free(base);
 		tls_config_free(client);
 		tls_config_free(server);
@@ -1649,6 +1708,7 @@ static const struct CMUnitTest tests[] = {
 	cmocka_unit_test(file_descriptor),
 	cmocka_unit_test(file_is_closed),
 	cmocka_unit_test(file_in_parallel),
+	cmocka_unit_test(file_is_locked),
 	cmocka_unit_test(nothing_left),
 };
 

@@ -7,6 +7,7 @@ import (
 	"io"
 	"sync"
 	"syscall"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -16,6 +17,13 @@ import (
 // maxSession is more than any session with its certificates needs.
 const maxSession = 1 << 20
 
+// How long a process that has locked a session file is waited for; it should
+// take less than a millisecond.
+const (
+	lockTries = 50
+	lockPause = time.Millisecond
+)
+
 // A refusal is an error whose text is all that the application shall see.
 type refusal string
 
@@ -24,7 +32,7 @@ func (e refusal) Error() string { return string(e) }
 // A sessionFile is where a client's application keeps a session.
 type sessionFile struct {
 	fd int
-	// lock keeps those who have the same file apart.
+	// lock keeps those of this process apart who have the same file.
 	lock *sync.Mutex
 	// shaken is set after the handshake; what comes earlier waits in new,
 	// for a handshake that fails leaves the file as it was. Both are the
@@ -44,11 +52,37 @@ func newSessionFile(fd int, lock *sync.Mutex) (*sessionFile, error) {
 	return &sessionFile{fd: fd, lock: lock}, nil
 }
 
+// acquire keeps others from the file: those of this process, and with a record
+// lock the other workers and programs, if not to write then to read. Whoever
+// does not let go of it may have been hijacked, or stand still: it returns
+// false, and the connection does without the file.
+func (f *sessionFile) acquire(kind int16) bool {
+	for range lockTries {
+		f.lock.Lock()
+		// Not that of the open file, which all workers have in common.
+		err := unix.FcntlFlock(uintptr(f.fd), unix.F_SETLK, &unix.Flock_t{Type: kind})
+		if err != unix.EAGAIN && err != unix.EACCES {
+			// Some file systems have no locks.
+			return true
+		}
+		f.lock.Unlock()
+		time.Sleep(lockPause)
+	}
+	return false
+}
+
+func (f *sessionFile) release() {
+	_ = unix.FcntlFlock(uintptr(f.fd), unix.F_SETLK, &unix.Flock_t{Type: unix.F_UNLCK})
+	f.lock.Unlock()
+}
+
 // cache returns what crypto/tls resumes from, and gives new sessions to.
 func (f *sessionFile) cache() (*sessions.Cache, error) {
-	f.lock.Lock()
+	if !f.acquire(unix.F_RDLCK) {
+		return sessions.NewCache(nil, f.changed), nil
+	}
 	data, err := f.read()
-	f.lock.Unlock()
+	f.release()
 	if err != nil {
 		return nil, err
 	}
@@ -84,8 +118,10 @@ func (f *sessionFile) save() error {
 		clear(f.new)
 		f.new = nil
 	}()
-	f.lock.Lock()
-	defer f.lock.Unlock()
+	if !f.acquire(unix.F_WRLCK) {
+		return nil
+	}
+	defer f.release()
 	old, err := f.read()
 	if err != nil {
 		return err
@@ -158,5 +194,8 @@ func fileError(text string, err error) error {
 
 func (f *sessionFile) close() {
 	clear(f.new)
+	// It ends the process's locks of the file.
+	f.lock.Lock()
+	defer f.lock.Unlock()
 	unix.Close(f.fd)
 }

@@ -54,10 +54,15 @@ const (
 // socket to somewhere: other descriptors come over those that the process has.
 // Nothing makes memory executable, or maps a file.
 func allowed(role Role, pid int) []call {
+	fcntl := []uint32{unix.F_GETFL, unix.F_SETFL, unix.F_SETFD, unix.F_DUPFD_CLOEXEC}
+	if role == Worker {
+		// Session files; to wait for a lock is not needed.
+		fcntl = append(fcntl, unix.F_SETLK)
+	}
 	list := []call{
 		{unix.SYS_FUTEX, []condition{is(1, futexPrivate|futexWait, futexPrivate|futexWake)}},
 		{unix.SYS_SENDMSG, []condition{is(2, unix.MSG_DONTWAIT|unix.MSG_NOSIGNAL)}},
-		{unix.SYS_FCNTL, []condition{is(1, unix.F_GETFL, unix.F_SETFL, unix.F_SETFD, unix.F_DUPFD_CLOEXEC)}},
+		{unix.SYS_FCNTL, []condition{is(1, fcntl...)}},
 		{unix.SYS_MMAP, []condition{
 			masked(2, unix.PROT_EXEC, 0),
 			masked(3, unix.MAP_ANONYMOUS, unix.MAP_ANONYMOUS),
@@ -115,7 +120,7 @@ func allowed(role Role, pid int) []call {
 			call{unix.SYS_GETRLIMIT, []condition{is(0, unix.RLIMIT_NOFILE)}},
 			call{unix.SYS_PRLIMIT64, []condition{is(0, 0), is(1, unix.RLIMIT_NOFILE), is(2, 0)}},
 		)
-		// The last two for session files.
+		// The last two for session files as well.
 		list = append(list, calls(unix.SYS_GETPEERNAME, unix.SYS_SHUTDOWN, unix.SYS_FTRUNCATE, unix.SYS_PWRITE64)...)
 	}
 	return list

@@ -142,6 +142,8 @@ func TestFilterArguments(t *testing.T) {
 		{"flags", both, unix.SYS_FCNTL, []uint64{0, unix.F_GETFL}},
 		{"close on exec", both, unix.SYS_FCNTL, []uint64{0, unix.F_SETFD}},
 		{"who gets SIGIO", none, unix.SYS_FCNTL, []uint64{0, unix.F_SETOWN}},
+		{"a lock", []Role{Worker}, unix.SYS_FCNTL, []uint64{0, unix.F_SETLK}},
+		{"a lock that waits", none, unix.SYS_FCNTL, []uint64{0, unix.F_SETLKW}},
 		{"a seal", none, unix.SYS_FCNTL, []uint64{0, unix.F_ADD_SEALS}},
 		{"send", both, unix.SYS_SENDMSG, []uint64{0, 0, unix.MSG_DONTWAIT | unix.MSG_NOSIGNAL}},
 		{"send and connect", none, unix.SYS_SENDMSG, []uint64{0, 0, unix.MSG_DONTWAIT | unix.MSG_NOSIGNAL | unix.MSG_FASTOPEN}},

@@ -166,6 +166,8 @@ func probes() []probe {
 		{name: "ioctl, TIOCSTI", try: sys(unix.SYS_IOCTL, nowhere, unix.TIOCSTI, 0)},
 		{name: "ioctl, FIONREAD", try: sys(unix.SYS_IOCTL, nowhere, unix.TIOCINQ, 0)},
 		{name: "fcntl, F_SETOWN", try: sys(unix.SYS_FCNTL, nowhere, unix.F_SETOWN, 0)},
+		{name: "fcntl, F_SETLK", try: sys(unix.SYS_FCNTL, nowhere, unix.F_SETLK, 0), only: Keeper},
+		{name: "fcntl, F_SETLKW", try: sys(unix.SYS_FCNTL, nowhere, unix.F_SETLKW, 0)},
 		{name: "fcntl, F_DUPFD", try: sys(unix.SYS_FCNTL, nowhere, unix.F_DUPFD, 0)},
 
 		// Roots and rights.
