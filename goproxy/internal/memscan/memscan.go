@@ -176,13 +176,13 @@ func (s *scanner) mapping(m *memory, line string) (int, error) {
 	buf := make([]byte, Window-1+chunk)
 	kept, size := 0, 0
 	for at := start; at < end; {
-		n, err := m.read(buf[kept:kept+int(min(end-at, chunk))], at, inode != 0)
+		n, hole, err := m.read(buf[kept:kept+int(min(end-at, chunk))], at, inode != 0)
 		if err != nil {
 			return size, err
 		}
 		if n == 0 {
 			kept = 0
-			at += m.pageSize
+			at += hole
 			continue
 		}
 		kept += n
@@ -240,39 +240,46 @@ func (m *memory) close() {
 	m.pagemap.Close()
 }
 
-// read returns how much of p it has filled; 0 means that there is no page at
-// this address: of memory that was never touched, or beyond the end of a
-// mapped file.
-func (m *memory) read(p []byte, at uint64, file bool) (int, error) {
+// read returns how much of p it has filled. Where that is nothing there are no
+// pages in the next so many bytes: memory that was never touched, or what is
+// beyond the end of a mapped file.
+func (m *memory) read(p []byte, at uint64, file bool) (n int, hole uint64, err error) {
 	// Go reserves much memory that it does not touch.
 	if !file {
-		n, err := m.touched(at, uint64(len(p)))
-		if n == 0 {
-			return 0, err
+		size, touched, err := m.run(at, uint64(len(p)))
+		if err != nil || !touched {
+			return 0, size, err
 		}
-		p = p[:n]
+		p = p[:size]
 	}
-	n, err := m.mem.ReadAt(p, int64(at))
+	n, err = m.mem.ReadAt(p, int64(at))
 	switch {
-	case n > 0 || errors.Is(err, unix.EIO) && file:
-		return n, nil
+	case n > 0:
+		return n, 0, nil
+	case errors.Is(err, unix.EIO) && file:
+		return 0, m.pageSize, nil
 	case err == nil || err == io.EOF:
 		err = io.ErrUnexpectedEOF
 	}
-	return 0, err
+	return 0, 0, err
 }
 
-// touched returns how many of the size bytes from there on are in memory, or
-// in swap.
-func (m *memory) touched(at, size uint64) (uint64, error) {
+// run returns how many of the size bytes from there on are alike: in memory or
+// in swap, or neither.
+func (m *memory) run(at, size uint64) (n uint64, touched bool, err error) {
 	const swapped, present = 1 << 62, 1 << 63
 	pages := make([]byte, 8*(size/m.pageSize))
 	if _, err := m.pagemap.ReadAt(pages, int64(at/m.pageSize*8)); err != nil {
-		return 0, err
+		return 0, false, err
 	}
-	var n uint64
-	for ; len(pages) != 0 && binary.NativeEndian.Uint64(pages)&(swapped|present) != 0; pages = pages[8:] {
+	for ; len(pages) != 0; pages = pages[8:] {
+		is := binary.NativeEndian.Uint64(pages)&(swapped|present) != 0
+		if n == 0 {
+			touched = is
+		} else if is != touched {
+			break
+		}
 		n += m.pageSize
 	}
-	return n, nil
+	return n, touched, nil
 }
