@@ -856,20 +856,13 @@ effective_isolation(const struct tls_config *config, int *isolation,
 		[TLS_ISOLATION_PROCESS] = "process",
 		[TLS_ISOLATION_CONFIG] = "config",
 		[TLS_ISOLATION_CONNECTION] = "connection",
+		NULL,
 	};
-	const char *value;
-	int least = TLS_ISOLATION_PROCESS;
+	int least;
 
-	value = secure_getenv("LIBTLS_PROXY_ISOLATION");
-	if (value != NULL && *value != '\0') {
-		while (strcmp(value, names[least]) != 0) {
-			if (++least <= TLS_ISOLATION_CONNECTION)
-				continue;
-			tls_error_set(error, TLS_ERROR_UNKNOWN, 0,
-			    "invalid LIBTLS_PROXY_ISOLATION '%s'", value);
-			return -1;
-		}
-	}
+	least = tls_env_word("LIBTLS_PROXY_ISOLATION", names, error);
+	if (least == -1)
+		return -1;
 	*isolation = config->isolation > least ? config->isolation : least;
 	return 0;
 }

@@ -389,6 +389,12 @@ void tls_conninfo_free(struct tls_conninfo *info);
 
 /* Splits "host:port", "[v6]:port"; *host and *port are the caller's. */
 int tls_host_port(const char *hostport, char **host, char **port);
+/*
+ * Which of the words an environment variable is, the list of which ends with
+ * NULL; the first where the variable is not set, or empty. -1 is an error.
+ */
+int tls_env_word(const char *variable, const char *const *words,
+    struct tls_error *error);
 int tls_set_string(char **dst, const char *src);
 int tls_set_mem(uint8_t **dst, size_t *dst_len, const void *src, size_t len);
 void tls_wipe(void *buf, size_t len);

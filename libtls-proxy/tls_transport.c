@@ -29,18 +29,15 @@ tls_config_set_transport(struct tls_config *config, int transport)
 int
 tls_transport(struct tls *ctx)
 {
-	const char *name;
+	static const char *const names[] = { "proxy", "app", NULL };
+	static const int transports[] = { TLS_TRANSPORT_PROXY,
+		TLS_TRANSPORT_APP };
+	int i;
 
 	if (ctx->config->transport != 0)
 		return ctx->config->transport;
-	name = secure_getenv("LIBTLS_PROXY_TRANSPORT");
-	if (name == NULL || strcmp(name, "proxy") == 0)
-		return TLS_TRANSPORT_PROXY;
-	if (strcmp(name, "app") == 0)
-		return TLS_TRANSPORT_APP;
-	tls_set_errorx(ctx, TLS_ERROR_INVALID_ARGUMENT,
-	    "LIBTLS_PROXY_TRANSPORT is '%s', not 'app' or 'proxy'", name);
-	return -1;
+	i = tls_env_word("LIBTLS_PROXY_TRANSPORT", names, &ctx->error);
+	return i == -1 ? -1 : transports[i];
 }
 
 /* An interrupted call is a want, as in libtls. */

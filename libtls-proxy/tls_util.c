@@ -39,6 +39,31 @@ tls_host_port(const char *hostport, char **host, char **port)
 }
 
 int
+tls_env_word(const char *variable, const char *const *words,
+    struct tls_error *error)
+{
+	const char *value = secure_getenv(variable);
+	const char *between = "";
+	char known[64] = "";
+	size_t len = 0;
+	int i;
+
+	if (value == NULL || *value == '\0')
+		return 0;
+	for (i = 0; words[i] != NULL; i++) {
+		if (strcmp(value, words[i]) == 0)
+			return i;
+		len += (size_t)snprintf(known + len, sizeof(known) - len,
+		    "%s'%s'", between, words[i]);
+		if (words[i + 1] != NULL)
+			between = words[i + 2] != NULL ? ", " : " or ";
+	}
+	tls_error_set(error, TLS_ERROR_INVALID_ARGUMENT, 0,
+	    "%s is '%s', not %s", variable, value, known);
+	return -1;
+}
+
+int
 tls_set_string(char **dst, const char *src)
 {
 	char *copy = NULL;

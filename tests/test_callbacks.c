@@ -1667,7 +1667,7 @@ environment_peer(int argc, char **argv)
 	if (strcmp(argv[1], "error") == 0) {
 		CHECK_INT(rv, -1);
 		CHECK_STR(tls_error(client),
-		    "LIBTLS_PROXY_TRANSPORT is 'App', not 'app' or 'proxy'");
+		    "LIBTLS_PROXY_TRANSPORT is 'App', not 'proxy' or 'app'");
 		/* What the program says goes first. */
 		CHECK_CONFIG(config,
 		    tls_config_set_transport(config, TLS_TRANSPORT_APP));
@@ -1689,8 +1689,8 @@ environment(void **state)
 {
 	static const struct {
 		const char *value, *want;
-	} cases[] = { { NULL, "proxy" }, { "proxy", "proxy" }, { "app", "app" },
-		{ "App", "error" } };
+	} cases[] = { { NULL, "proxy" }, { "", "proxy" }, { "proxy", "proxy" },
+		{ "app", "app" }, { "App", "error" } };
 	const char *saved = getenv("LIBTLS_PROXY_TRANSPORT");
 	struct tls_config *config;
 	size_t i;
