@@ -136,13 +136,42 @@ link_program(const char *dir, const char *name, const char *from)
 }
 
 static void
-copy_program(const char *dir, const char *name)
+copy_program(const char *dir, const char *name, const char *program)
 {
 	char from[512];
 
 	snprintf(from, sizeof(from), "%s/%s", getenv("LIBTLS_PROXY_LIBEXEC"),
-	    name);
+	    program);
 	link_program(dir, name, from);
+}
+
+/* A program that looks for them in dir, if not NULL, gets this error. */
+static void
+fails_with(const char *dir, const char *name, const char *want)
+{
+	char *saved = strdup(getenv("LIBTLS_PROXY_LIBEXEC"));
+	int status;
+
+	CHECK(saved != NULL);
+	h_case = name;
+	if (dir != NULL)
+		setenv("LIBTLS_PROXY_LIBEXEC", dir, 1);
+	else
+		unsetenv("LIBTLS_PROXY_LIBEXEC");
+	status = h_wait_exit(
+	    h_start(NULL, 0, "without_goproxy", name, want, (char *)NULL));
+	setenv("LIBTLS_PROXY_LIBEXEC", saved, 1);
+	free(saved);
+	CHECK_INT(status, 0);
+	h_case = NULL;
+}
+
+static void
+remove_programs(const char *dir)
+{
+	put_file(dir, "supervisor", NULL, 0);
+	put_file(dir, "goproxy", NULL, 0);
+	CHECK_INT(rmdir(dir), 0);
 }
 
 static void
@@ -185,55 +214,27 @@ missing_or_wrong_goproxy(void **state)
 		{ "goproxy is empty", "", "\n", 0755, "Exec format error" },
 	};
 	char dir[] = "/tmp/test_failure.XXXXXX";
-	char *saved;
-	pid_t peer;
 	size_t i;
-	int status;
 
 	(void)state;
 	PROXY_ONLY();
 	CHECK(mkdtemp(dir) != NULL);
-	saved = strdup(getenv("LIBTLS_PROXY_LIBEXEC"));
-	CHECK(saved != NULL);
 	for (i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
-		h_case = cases[i].name;
 		put_file(dir, "supervisor", cases[i].supervisor, cases[i].mode);
 		put_file(dir, "goproxy", cases[i].goproxy, cases[i].mode);
 		if (cases[i].supervisor != NULL && *cases[i].supervisor == '\0')
-			copy_program(dir, "supervisor");
+			copy_program(dir, "supervisor", "supervisor");
 		if (cases[i].goproxy != NULL && *cases[i].goproxy == '\0')
-			copy_program(dir, "goproxy");
-		setenv("LIBTLS_PROXY_LIBEXEC", dir, 1);
-		peer = h_start(NULL, 0, "without_goproxy", cases[i].name,
-		    cases[i].want, (char *)NULL);
-		status = h_wait_exit(peer);
-		setenv("LIBTLS_PROXY_LIBEXEC", saved, 1);
-		CHECK_INT(status, 0);
+			copy_program(dir, "goproxy", "goproxy");
+		fails_with(dir, cases[i].name, cases[i].want);
 	}
-	setenv("LIBTLS_PROXY_LIBEXEC", "/no/such/directory", 1);
-	h_case = "no directory";
-	peer = h_start(NULL, 0, "without_goproxy", h_case, "/no/such/directory",
-	    (char *)NULL);
-	status = h_wait_exit(peer);
-	setenv("LIBTLS_PROXY_LIBEXEC", saved, 1);
-	CHECK_INT(status, 0);
+	fails_with("/no/such/directory", "no directory", "/no/such/directory");
 	/* Where it is installed there is nothing to be seen. */
-	if (access(getenv("LIBEXEC_INSTALLED"), F_OK) == -1) {
-		unsetenv("LIBTLS_PROXY_LIBEXEC");
-		h_case = "not installed";
-		peer = h_start(NULL, 0, "without_goproxy", h_case,
+	if (access(getenv("LIBEXEC_INSTALLED"), F_OK) == -1)
+		fails_with(NULL, "not installed",
 		    " (install libtls-proxy, or set LIBTLS_PROXY_LIBEXEC): "
-		    "No such file or directory",
-		    (char *)NULL);
-		status = h_wait_exit(peer);
-		setenv("LIBTLS_PROXY_LIBEXEC", saved, 1);
-		CHECK_INT(status, 0);
-	}
-	put_file(dir, "supervisor", NULL, 0);
-	put_file(dir, "goproxy", NULL, 0);
-	CHECK_INT(rmdir(dir), 0);
-	free(saved);
-	h_case = NULL;
+		    "No such file or directory");
+	remove_programs(dir);
 }
 
 /* What runs, but is not the goproxy of this library. */
@@ -241,41 +242,26 @@ static void
 goproxy_of_another_kind(void **state)
 {
 	char dir[] = "/tmp/test_failure.XXXXXX";
-	char from[512], want[512], *saved;
-	int i, status;
-	pid_t peer;
+	char want[512];
 
 	(void)state;
 	PROXY_ONLY();
 	CHECK(mkdtemp(dir) != NULL);
-	saved = strdup(getenv("LIBTLS_PROXY_LIBEXEC"));
-	CHECK(saved != NULL);
-	copy_program(dir, "supervisor");
-	for (i = 0; i < 2; i++) {
-		h_case = i == 0 ? "of another version" : "ends at once";
-		/* The supervisor, asked to be a keeper, finds no goproxy. */
-		snprintf(from, sizeof(from), "%s/supervisor", saved);
-		link_program(dir, "goproxy",
-		    i == 0 ? getenv("OTHER_GOPROXY") : from);
-		snprintf(want, sizeof(want),
-		    i == 0 ? "goproxy '%s/goproxy' speaks protocol version 2, "
-			     "but the library (libtls-proxy %s) version 1: "
-			     "install both from one release"
-			   : "goproxy '%s/goproxy' ends as soon as it starts: "
-			     "run it with --self-test",
-		    dir, getenv("LIBTLS_PROXY_RELEASE"));
-		setenv("LIBTLS_PROXY_LIBEXEC", dir, 1);
-		peer = h_start(NULL, 0, "without_goproxy", h_case, want,
-		    (char *)NULL);
-		status = h_wait_exit(peer);
-		setenv("LIBTLS_PROXY_LIBEXEC", saved, 1);
-		CHECK_INT(status, 0);
-	}
-	put_file(dir, "supervisor", NULL, 0);
-	put_file(dir, "goproxy", NULL, 0);
-	CHECK_INT(rmdir(dir), 0);
-	free(saved);
-	h_case = NULL;
+	copy_program(dir, "supervisor", "supervisor");
+	link_program(dir, "goproxy", getenv("OTHER_GOPROXY"));
+	snprintf(want, sizeof(want),
+	    "goproxy '%s/goproxy' speaks protocol version 2, but the library "
+	    "(libtls-proxy %s) version 1: install both from one release",
+	    dir, getenv("LIBTLS_PROXY_RELEASE"));
+	fails_with(dir, "of another version", want);
+	/* The supervisor, asked to be a keeper, finds no goproxy. */
+	copy_program(dir, "goproxy", "supervisor");
+	snprintf(want, sizeof(want),
+	    "goproxy '%s/goproxy' ends as soon as it starts: run it with "
+	    "--self-test",
+	    dir);
+	fails_with(dir, "ends at once", want);
+	remove_programs(dir);
 }
 
 /* Peers run with their own environment; this one as nobody in particular. */
