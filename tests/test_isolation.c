@@ -4,7 +4,7 @@
 /*
  * How much a worker is shared: how many there are and for how long, what the
  * death of one takes with it, and that its memory holds nothing that is
- * another's. MEMSCAN is the program that looks into it.
+ * another's. FINDSECRET is the program that looks into it.
  */
 
 #include <sys/wait.h>
@@ -183,7 +183,7 @@ wrong_environment(void **state)
 	static const char *const wrong[] = { "x", "Process", "connections",
 		" config" };
 	struct tls_config *config;
-	char want[64];
+	char want[128];
 	struct tls *ctx;
 	size_t i;
 	int a, b;
@@ -194,7 +194,9 @@ wrong_environment(void **state)
 		h_case = wrong[i];
 		setenv("LIBTLS_PROXY_ISOLATION", wrong[i], 1);
 		snprintf(want, sizeof(want),
-		    "invalid LIBTLS_PROXY_ISOLATION '%s'", wrong[i]);
+		    "LIBTLS_PROXY_ISOLATION is '%s', not 'process', 'config' "
+		    "or 'connection'",
+		    wrong[i]);
 		config = h_server_config("ecdsa");
 		CHECK((ctx = tls_server()) != NULL);
 		CHECK_INT(tls_configure(ctx, config), -1);
@@ -410,18 +412,17 @@ add_item(struct belongings *b, const char *name, const void *bytes, size_t len)
 
 /* A text that is nowhere else. */
 static void
-marker(char *buf, size_t size, const char *direction)
+marker(char *buf)
 {
 	uint8_t random[16];
-	size_t i, n;
+	size_t i;
 	int fd;
 
 	CHECK((fd = open("/dev/urandom", O_RDONLY | O_CLOEXEC)) != -1);
 	CHECK_INT(read(fd, random, sizeof(random)), sizeof(random));
 	close(fd);
-	n = (size_t)snprintf(buf, size, "plaintext %s the peer ", direction);
 	for (i = 0; i < sizeof(random); i++)
-		n += (size_t)snprintf(buf + n, size - n, "%02x", random[i]);
+		snprintf(buf + 2 * i, 3, "%02x", random[i]);
 }
 
 /* The secrets that the peer wrote down (SSLKEYLOGFILE). */
@@ -457,29 +458,26 @@ read_secrets(struct belongings *b)
 	CHECK(b->nitems > 4);
 }
 
-/* A line of the leaf certificate in PEM, as the configuration's has it. */
+/* Of the leaf certificate in PEM, as the configuration has it. */
 static void
 read_certificate(struct belongings *b)
 {
-	char name[64], line[128];
-	FILE *fp;
-	int n;
+	char name[64], *pem, *end;
+	size_t len;
 
 	snprintf(name, sizeof(name), "%s-chain.pem", b->config);
-	CHECK((fp = fopen(h_cert(name), "re")) != NULL);
-	/* Not the first lines, which issuer and algorithm make alike. */
-	for (n = 0; n < 8; n++)
-		CHECK(fgets(line, sizeof(line), fp) != NULL);
-	fclose(fp);
-	CHECK_INT(strlen(line), 65);
-	add_item(b, "certificate", line, 64);
+	pem = (char *)h_load(h_cert(name), &len);
+	CHECK((end = strstr(pem, "\n-----END")) != NULL);
+	/* The signature, as issuer and extensions are alike. */
+	add_item(b, "certificate", end - 40, 40);
+	free(pem);
 }
 
 /* A connection from OpenSSL, with data both ways. */
 static void
 start_peer(struct belongings *b, struct tls *base)
 {
-	char command[512], port[8], out[80], in[80], got[80];
+	char command[512], port[8], out[33], in[33], got[33];
 	char *argv[] = { (char *)"/bin/sh", (char *)"-c", command, NULL };
 	int listener, pipes[2];
 
@@ -499,8 +497,8 @@ start_peer(struct belongings *b, struct tls *base)
 	h_nonblock(b->fd, 1);
 	CHECK_TLS(base, tls_accept_socket(base, &b->ctx, b->fd));
 	CHECK_TLS(b->ctx, h_handshake(b->ctx, b->fd));
-	marker(out, sizeof(out), "to");
-	marker(in, sizeof(in), "from");
+	marker(out);
+	marker(in);
 	h_write(b->ctx, b->fd, out, strlen(out));
 	CHECK_INT(write(b->to_peer, in, strlen(in)), strlen(in));
 	h_read(b->ctx, b->fd, got, strlen(in));
@@ -520,7 +518,8 @@ end_peer(struct belongings *b)
 	rmdir(b->dir);
 }
 
-/* Whether the bytes are in the memory of a process; -1 if none may look. */
+/* Whether the bytes, or some, are in the memory of a process; -1 if none may
+ * look. */
 static int
 is_in(pid_t pid, const struct item *item)
 {
@@ -529,7 +528,7 @@ is_in(pid_t pid, const struct item *item)
 	int status;
 
 	snprintf(command, sizeof(command), "'%s' %d >/dev/null",
-	    getenv("MEMSCAN"), (int)pid);
+	    getenv("FINDSECRET"), (int)pid);
 	CHECK((fp = popen(command, "w")) != NULL);
 	CHECK_INT(fwrite(item->bytes, 1, item->len, fp), item->len);
 	status = pclose(fp);
@@ -542,7 +541,7 @@ is_in(pid_t pid, const struct item *item)
 	case 3:
 		return -1;
 	}
-	FAIL("memscan ends with %d", WEXITSTATUS(status));
+	FAIL("findsecret ends with %d", WEXITSTATUS(status));
 }
 
 /* Of which of the two the process has something: bits 1 and 2. */
@@ -618,7 +617,7 @@ memory(void **state)
 	int status;
 
 	(void)state;
-	if (getenv("MEMSCAN") == NULL)
+	if (getenv("FINDSECRET") == NULL)
 		skip();
 	for (i = 0; i < 3; i++) {
 		h_case = isolations[i];
