@@ -50,6 +50,7 @@ type Config struct {
 	alpn         atomic.Pointer[[]string]
 	hasALPN      bool // from the start
 	certificates []certificate
+	names        verify.Index                 // of the certificates from the second on
 	appKeys      map[*x509.Certificate]string // leaf to hash
 	tickets      *session.Tickets             // nil without sessions
 
@@ -70,9 +71,8 @@ type Config struct {
 }
 
 type certificate struct {
-	tls   tls.Certificate // without a staple
-	pair  uint32
-	names *verify.Names
+	tls  tls.Certificate // without a staple
+	pair uint32
 }
 
 // New builds a configuration. The private key of each pair is what signer
@@ -156,11 +156,10 @@ func (c *Config) addPairs(pairs []*wire.Keypair, signer func(uint32, crypto.Publ
 		} else if c.appKeys[chain.Leaf], err = PublicKeyHash(chain.Leaf); err != nil {
 			return ErrCertificate
 		}
-		c.certificates = append(c.certificates, certificate{
-			tls:   cert,
-			pair:  uint32(i),
-			names: verify.CertNames(chain.Leaf),
-		})
+		if c.server && len(c.certificates) > 0 {
+			c.names.Add(verify.CertNames(chain.Leaf))
+		}
+		c.certificates = append(c.certificates, certificate{tls: cert, pair: uint32(i)})
 	}
 	if c.server && len(c.certificates) == 0 && !bare {
 		return errors.New("private/public key mismatch")
@@ -468,15 +467,8 @@ func (c *Config) choose(hello *tls.ClientHelloInfo) (int, error) {
 		return 0, errServerName
 	}
 	if name != "" && !verify.IsAddress(name) {
-		for i := 1; i < len(c.certificates); i++ {
-			ok, err := c.certificates[i].names.Match(name)
-			if err != nil {
-				return 0, err
-			}
-			if ok {
-				return i, nil
-			}
-		}
+		i, err := c.names.Find(name)
+		return i + 1, err
 	}
 	return 0, nil
 }

@@ -183,30 +183,101 @@ func matchHost(pattern, name string) bool {
 	if equalFold(pattern, name) {
 		return true
 	}
-	if !strings.HasPrefix(pattern, "*.") {
+	domain, ok := wildcard(pattern)
+	if !ok {
 		return false
+	}
+	parent, ok := parentDomain(name)
+	return ok && equalFold(domain, parent)
+}
+
+// wildcard returns the domain, with a dot before it, in which a pattern stands
+// for any label.
+func wildcard(pattern string) (string, bool) {
+	if !strings.HasPrefix(pattern, "*.") {
+		return "", false
 	}
 	domain := pattern[1:]
 	// The wildcard stands for one label in a domain of at least two.
 	if len(domain) < 2 || domain[1] == '.' {
-		return false
+		return "", false
 	}
 	dot := strings.IndexByte(domain[1:], '.')
 	if dot < 0 {
-		return false
+		return "", false
 	}
 	after := domain[1+dot+1:]
 	if after == "" || after[0] == '.' {
-		return false
+		return "", false
 	}
-	if name[0] == '.' {
-		return false
+	return domain, true
+}
+
+// parentDomain returns what a wildcard's domain has to equal.
+func parentDomain(name string) (string, bool) {
+	dot := strings.IndexByte(name, '.')
+	if dot <= 0 || dot == len(name)-1 {
+		return "", false
 	}
-	dot = strings.IndexByte(name, '.')
-	if dot < 0 || dot == len(name)-1 {
-		return false
+	return name[dot:], true
+}
+
+// An Index finds the first of many certificates that has a host name, without
+// a look at all of them.
+type Index struct {
+	exact, wild map[string]int
+	n           int
+	bad         *Names // the first that a comparison may not get past
+	badAt       int
+}
+
+// Add adds a certificate's names, with the next number from 0 on.
+func (x *Index) Add(n *Names) {
+	if x.exact == nil {
+		x.exact, x.wild = make(map[string]int), make(map[string]int)
 	}
-	return equalFold(domain, name[dot:])
+	add := func(m map[string]int, key string) {
+		if _, there := m[key]; !there {
+			m[key] = x.n
+		}
+	}
+	for _, e := range n.entries {
+		if e.kind != kindHost {
+			continue
+		}
+		name := toLower(e.name)
+		add(x.exact, name)
+		if domain, ok := wildcard(name); ok {
+			add(x.wild, domain)
+		}
+	}
+	if n.bad != nil && x.bad == nil {
+		x.bad, x.badAt = n, x.n
+	}
+	x.n++
+}
+
+// Find returns the number of the first certificate of which Match says that it
+// has the name, or -1, or the error of one before that. An address is no host
+// name.
+func (x *Index) Find(name string) (int, error) {
+	folded := toLower(name)
+	found := x.n
+	if i, ok := x.exact[folded]; ok && name != "" {
+		found = i
+	}
+	if parent, ok := parentDomain(folded); ok {
+		if i, ok := x.wild[parent]; ok {
+			found = min(found, i)
+		}
+	}
+	switch {
+	case x.bad != nil && x.badAt < found:
+		return -1, x.bad.bad(name)
+	case found == x.n:
+		return -1, nil
+	}
+	return found, nil
 }
 
 // equalFold ignores the case of ASCII letters and nothing else, as
@@ -221,6 +292,15 @@ func equalFold(a, b string) bool {
 		}
 	}
 	return true
+}
+
+// toLower makes equal what equalFold says is.
+func toLower(s string) string {
+	b := []byte(s)
+	for i, c := range b {
+		b[i] = lower(c)
+	}
+	return string(b)
 }
 
 func lower(c byte) byte {

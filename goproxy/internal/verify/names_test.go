@@ -6,6 +6,9 @@ import (
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/asn1"
+	"errors"
+	"fmt"
+	"math/rand/v2"
 	"strings"
 	"testing"
 
@@ -82,6 +85,50 @@ func subject(t *testing.T, values ...asn1.RawValue) []byte {
 
 func value(tag int, content string) asn1.RawValue {
 	return asn1.RawValue{Tag: tag, Bytes: []byte(content)}
+}
+
+// An index finds what a look at one certificate after another does.
+func TestIndex(t *testing.T) {
+	patterns := []string{"a.example.com", "A.Example.com", "*.example.com", "*.a.example.com", "*.com", "*", "*..com",
+		".example.com", "example.com.", "localhost", "", "*.", "ä.example.com", "Ä.example.com"}
+	names := append([]string{"b.example.com", "B.EXAMPLE.COM", "b.a.example.com", "a.com", "a", "a.", ".", ".a.example.com",
+		"a..com", "x.ä.example.com"}, patterns...)
+	malicious := errors.New("malicious")
+	random := rand.New(rand.NewPCG(1, 2))
+	for range 2000 {
+		var all []*Names
+		var index Index
+		for range random.IntN(5) {
+			n := &Names{}
+			for range random.IntN(4) {
+				kind := []byte{kindHost, kindHost, kindCommonName, kindAddress}[random.IntN(4)]
+				n.entries = append(n.entries, entry{kind: kind, name: patterns[random.IntN(len(patterns))]})
+			}
+			if random.IntN(8) == 0 {
+				n.bad = func(name string) error { return fmt.Errorf("%w: %s", malicious, name) }
+			}
+			all = append(all, n)
+			index.Add(n)
+		}
+		for _, name := range names {
+			want, wantErr := -1, error(nil)
+			for i, n := range all {
+				ok, err := n.Match(name)
+				if err != nil {
+					wantErr = err
+					break
+				}
+				if ok {
+					want = i
+					break
+				}
+			}
+			got, err := index.Find(name)
+			if got != want || fmt.Sprint(err) != fmt.Sprint(wantErr) {
+				t.Fatalf("Find(%q) = %d, %v, want %d, %v", name, got, err, want, wantErr)
+			}
+		}
+	}
 }
 
 func TestMatch(t *testing.T) {
