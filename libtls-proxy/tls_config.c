@@ -64,6 +64,7 @@ tls_config_new(void)
 		tls_config_free(config);
 		return NULL;
 	}
+	config->last_keypair = config->keypair;
 	return config;
 }
 

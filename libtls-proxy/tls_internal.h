@@ -78,7 +78,8 @@ struct tls_config {
 	atomic_int refcount;
 
 	struct tls_keypair *keypair; /* the first is always there */
-	struct tlsp_handle draft;    /* holds the keys in the keeper */
+	struct tls_keypair *last_keypair;
+	struct tlsp_handle draft; /* holds the keys in the keeper */
 
 	/* What a client committed last, and whether a setter was called since.
 	 */

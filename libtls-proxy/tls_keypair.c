@@ -287,15 +287,12 @@ int
 tls_keypair_append(struct tls_config *config, struct tls_keypair *keypair,
     int rv)
 {
-	struct tls_keypair **last;
-
 	if (rv == -1) {
 		tls_keypair_drop_key(config, keypair);
 		tls_keypair_free(keypair);
 		return -1;
 	}
-	for (last = &config->keypair; *last != NULL; last = &(*last)->next)
-		continue;
-	*last = keypair;
+	config->last_keypair->next = keypair;
+	config->last_keypair = keypair;
 	return 0;
 }
