@@ -18,7 +18,7 @@ enum activity {
 	FORK,  /* the same, each connection in a process of its own */
 	PING,  /* a client: send, and wait for the echo */
 	SHAKE, /* a client: connect, handshake, close, and again */
-	HOLD,  /* a client: connect and stay */
+	HOLD,  /* a client: connect, stay, and now and then ping */
 	ONCE,  /* a client: one connection, one byte there and back */
 };
 

@@ -12,11 +12,13 @@ import sys
 import time
 
 import report
+import scale
 from scenario import (BASE, BASE_PROXY, BURST, CPU_EACH, CPU_GB, FRONTS, IDLE,
                       KB, KERNEL, KERNEL_BURST, LATENCY, P50, P99, PAUSE,
                       PAUSE99, PER_SECOND, RATE, better, scenarios)
 from side import (CERTS, CIPHER, PROXY_RUN, Failed, Side, become_reaper, cpu,
-                  descendants, kernel_memory, memory, program, reap)
+                  descendants, kernel_memory, memory, median, program, reap,
+                  settled)
 
 ONE_SHOTS = 10
 
@@ -182,19 +184,6 @@ def once(s, side, port, seconds):
     return {'values': {LATENCY.name: times[len(times) // 2] * 1e3}}
 
 
-def settled(side, limit=6.0):
-    """The memory of the processes when it does not change any more."""
-    end = time.monotonic() + limit
-    last = memory(side.pids)
-    while time.monotonic() < end:
-        time.sleep(0.5)
-        new = memory(side.pids)
-        if abs(new[0] - last[0]) < new[0] // 500:
-            return new
-        last = new
-    return last
-
-
 def idle(s, side, server, port):
     if os.geteuid() != 0:
         raise Failed('needs root')
@@ -219,14 +208,6 @@ def idle(s, side, server, port):
     facts = '' if held == s.conns else f'{held} of {s.conns} connections'
     return {'values': {f.name: values[f] for f in s.figures if f in values},
             'facts': facts}
-
-
-def median(values):
-    values = sorted(values)
-    middle = len(values) // 2
-    if len(values) % 2:
-        return values[middle]
-    return (values[middle - 1] + values[middle]) / 2
 
 
 class Rows:
@@ -344,9 +325,11 @@ def main():
     parser.add_argument('--readme', action='store_true')
     parser.add_argument('group', nargs='*')
     args = parser.parse_args()
-    groups = {s.group for s in scenarios()}
+    groups = {s.group for s in scenarios()} | {'scale'}
     if not groups.issuperset(args.group):
         parser.error(f'the groups are {", ".join(sorted(groups))}')
+    # Even the shortest form of that is not quick next to the others.
+    wanted = set(args.group) or groups - ({'scale'} if args.quick else set())
     become_reaper()
     os.environ['PATH'] += ':/usr/sbin:/sbin'
     about = machine()
@@ -356,26 +339,39 @@ def main():
               file=sys.stderr)
     rows = Rows()
     todo = [s for s in scenarios()
-            if (s.quick or not args.quick)
-            and (not args.group or s.group in args.group)]
-    start = time.monotonic()
+            if (s.quick or not args.quick) and s.group in wanted]
+    results = {}
     try:
-        for i, s in enumerate(todo):
-            if sys.stderr.isatty():
-                print(f'\r\033[K{i + 1}/{len(todo)} {s.group}: {s.title}',
-                      end='', file=sys.stderr, flush=True)
-            one_scenario(s, args.quick, rows)
+        if todo:
+            results |= measured(about, args.quick, todo, lambda s:
+                                one_scenario(s, args.quick, rows), rows.rows)
+        if 'scale' in wanted:
+            grown = []
+            results['scale'] = measured(
+                about, args.quick, scale.SERIES, lambda s:
+                grown.extend(scale.one_series(s, args.quick)), grown)
     finally:
         reap()
-        if sys.stderr.isatty():
-            print('\r\033[K', end='', file=sys.stderr)
-    about['load after'] = os.getloadavg()[0]
-    about['seconds'] = round(time.monotonic() - start)
-    about['quick'] = args.quick
-    results = {'machine': about, 'rows': rows.rows}
     print(report.text(results))
     report.write(results, args.readme)
-    return 1 if any('failed' in r for r in rows.rows) else 0
+    every = rows.rows + results.get('scale', {}).get('rows', [])
+    return 1 if any('failed' in r for r in every) else 0
+
+
+def measured(about, quick, todo, one, rows):
+    """Has one thing after another measured, and returns what is known."""
+    start = time.monotonic()
+    about = about | {'load before': os.getloadavg()[0]}
+    for i, s in enumerate(todo):
+        if sys.stderr.isatty():
+            print(f'\r\033[K{i + 1}/{len(todo)} {s.group}: {s.title}',
+                  end='', file=sys.stderr, flush=True)
+        one(s)
+    if sys.stderr.isatty():
+        print('\r\033[K', end='', file=sys.stderr)
+    about |= {'load after': os.getloadavg()[0], 'quick': quick,
+              'seconds': round(time.monotonic() - start)}
+    return {'machine': about, 'rows': rows}
 
 
 if __name__ == '__main__':

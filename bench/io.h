@@ -25,12 +25,23 @@ struct io_setup {
 	const char *certs; /* directory that tests/mkcerts made */
 	const char *key;   /* name of certificate and key in it */
 	const char *group; /* NULL for what the library offers by itself */
+	/*
+	 * If not 0, a server has so many configurations besides the one of
+	 * above, each with as many names; both ends know by the client's
+	 * address which one a connection is for.
+	 */
+	int configs;
+	int names;	   /* of each */
+	const char *named; /* directory that bench-names made */
 };
 
 struct io;
 
 /* Before all other calls; ends the program on failure. */
 void io_init(const struct io_setup *);
+
+/* Makes a server's other configurations. */
+void io_configure(const struct io_setup *);
 
 /* Begins TLS on a connected socket, which stays the caller's. */
 struct io *io_new(int fd);
@@ -50,7 +61,13 @@ void io_facts(struct io *, char *buf, size_t size);
 /* Why the last call failed. */
 const char *io_error(struct io *);
 
-/* Of main.c: ends the program. */
+/*
+ * Of main.c. The number of the configuration that belongs to the address of
+ * this or the other end of a connection.
+ */
+int place(int fd, int other_end);
+
+/* Ends the program. */
 _Noreturn void fail(const char *, ...)
     __attribute__((__format__(__printf__, 1, 2)));
 

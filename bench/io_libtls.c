@@ -22,7 +22,8 @@ struct io {
 };
 
 static struct tls_config *config;
-static struct tls *server; /* NULL in a client */
+static struct tls *server;   /* NULL in a client */
+static struct tls **servers; /* of the other configurations, if any */
 
 static void
 check(int rv)
@@ -80,15 +81,60 @@ io_init(const struct io_setup *setup)
 		fail("tls_configure: %s", tls_error(server));
 }
 
+/* One with the names from first on. */
+static struct tls *
+configure(const struct io_setup *setup, int first)
+{
+	struct tls_config *own;
+	struct tls *new;
+	char cert[1024], key[1024];
+	int i, rv;
+
+	if ((own = tls_config_new()) == NULL)
+		fail("tls_config_new");
+	rv = tls_config_set_protocols(own, TLS_PROTOCOL_TLSv1_3);
+	for (i = 0; i < setup->names && rv == 0; i++) {
+		(void)snprintf(cert, sizeof(cert), "%s/%d.pem", setup->named,
+		    first + i);
+		(void)snprintf(key, sizeof(key), "%s/%d.key", setup->named,
+		    first + i);
+		rv = i == 0 ? tls_config_set_keypair_file(own, cert, key)
+			    : tls_config_add_keypair_file(own, cert, key);
+	}
+	if (rv == -1)
+		fail("%s", tls_config_error(own));
+	if ((new = tls_server()) == NULL)
+		fail("tls_server");
+	if (tls_configure(new, own) == -1)
+		fail("tls_configure: %s", tls_error(new));
+	tls_config_free(own);
+	return new;
+}
+
+void
+io_configure(const struct io_setup *setup)
+{
+	int i;
+
+	servers = calloc((size_t)setup->configs, sizeof(struct tls *));
+	if (servers == NULL)
+		fail("out of memory");
+	for (i = 0; i < setup->configs; i++)
+		servers[i] = configure(setup, i * setup->names);
+}
+
 struct io *
 io_new(int fd)
 {
+	struct tls *base = server;
 	struct io *io;
 
 	if ((io = calloc(1, sizeof(*io))) == NULL)
 		return NULL;
-	if (server != NULL) {
-		if (tls_accept_socket(server, &io->tls, fd) == 0)
+	if (servers != NULL)
+		base = servers[place(fd, 1)];
+	if (base != NULL) {
+		if (tls_accept_socket(base, &io->tls, fd) == 0)
 			return io;
 	} else if ((io->tls = tls_client()) != NULL &&
 		   tls_configure(io->tls, config) == 0 &&

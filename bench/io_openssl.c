@@ -21,6 +21,7 @@ struct io {
 static SSL_CTX *ctx;
 static SSL_SESSION *session; /* what a client resumes */
 static int as_server, bulk;
+static int names; /* that each of many configurations has, or 0 */
 
 static const char *
 last_error(void)
@@ -56,6 +57,39 @@ set_session_cache(const struct io_setup *setup)
 	SSL_CTX_sess_set_new_cb(ctx, new_session);
 }
 
+/* That the server shows the certificate which has the name is what counts. */
+static void
+expect_names(const struct io_setup *setup)
+{
+	char root[1024];
+
+	names = setup->names;
+	(void)snprintf(root, sizeof(root), "%s/root.pem", setup->certs);
+	if (!SSL_CTX_load_verify_locations(ctx, root, NULL))
+		fail("cannot load %s: %s", root, last_error());
+	SSL_CTX_set_verify(ctx, SSL_VERIFY_PEER, NULL);
+}
+
+void
+io_configure(const struct io_setup *setup)
+{
+	(void)setup;
+	fail("OpenSSL has one configuration");
+}
+
+/* Asks for any of the names that the configuration has. */
+static void
+ask_for_name(struct io *io, int fd)
+{
+	char name[32];
+
+	(void)snprintf(name, sizeof(name), "%ld.test",
+	    place(fd, 0) * (long)names + random() % names);
+	if (!SSL_set_tlsext_host_name(io->ssl, name) ||
+	    !SSL_set1_host(io->ssl, name))
+		fail("no name %s: %s", name, last_error());
+}
+
 void
 io_init(const struct io_setup *setup)
 {
@@ -83,8 +117,11 @@ io_init(const struct io_setup *setup)
 		SSL_CTX_set_default_read_buffer_len(ctx, BULK_BUFFER);
 	}
 	set_session_cache(setup);
-	if (!as_server)
+	if (!as_server) {
+		if (setup->configs > 0)
+			expect_names(setup);
 		return;
+	}
 	(void)snprintf(cert, sizeof(cert), "%s/%s-chain.pem", setup->certs,
 	    setup->key);
 	(void)snprintf(key, sizeof(key), "%s/%s.key", setup->certs, setup->key);
@@ -119,7 +156,10 @@ io_new(int fd)
 		return io;
 	}
 	SSL_set_connect_state(io->ssl);
-	SSL_set_tlsext_host_name(io->ssl, "localhost");
+	if (names > 0)
+		ask_for_name(io, fd);
+	else
+		SSL_set_tlsext_host_name(io->ssl, "localhost");
 	/* OpenSSL uses a session of TLS 1.3 only once. */
 	if (session != NULL) {
 		if ((copy = SSL_SESSION_dup(session)) == NULL)

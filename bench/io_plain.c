@@ -20,6 +20,13 @@ io_init(const struct io_setup *setup)
 	(void)setup;
 }
 
+void
+io_configure(const struct io_setup *setup)
+{
+	(void)setup;
+	fail("there is nothing to configure");
+}
+
 struct io *
 io_new(int fd)
 {

@@ -5,13 +5,15 @@
  * One end of what is measured; scripts/bench runs one on each side. What it
  * has to say goes to standard output, a line each:
  *
+ *	configured SEC	a server has its configurations, after so many seconds
  *	port N		a server listens
  *	ready FACTS	connections stand, or one was tried; now "go" is awaited
  *	held N ERRORS	of the activity hold
  *	result JSON	at the end
  *
- * Standard input has "go" for those that are ready, "burst" for hold, and ends
- * when the program shall end. Nothing here runs without a limit.
+ * Standard input has "go" for those that are ready, which servers with many
+ * configurations are before those, "burst" for hold, and ends when the program
+ * shall end. Nothing here runs without a limit.
  */
 
 #include <sys/prctl.h>
@@ -33,6 +35,8 @@
 #include "bench.h"
 
 #define LIMIT_SECONDS 300
+#define PLACES	      (INADDR_LOOPBACK - 1 + (1 << 16))
+#define MAX_PLACES    (1 << 16)
 
 static const char *const activities[] = { "send", "recv", "echo", "fork",
 	"ping", "shake", "hold", "once" };
@@ -213,6 +217,39 @@ listen_on_loopback(void)
 	say("port %d\n", ntohs(sin.sin_port));
 }
 
+/* Configuration N is for those who come from 127.1.0.0 + N. */
+
+static void
+take_place(int fd)
+{
+	struct sockaddr_in sin = { .sin_family = AF_INET };
+	const int on = 1;
+
+	sin.sin_addr.s_addr =
+	    htonl(PLACES + (uint32_t)(random() % opt.io.configs));
+	/* A port may then be in use with another server. */
+	(void)setsockopt(fd, IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, &on,
+	    sizeof(on));
+	if (bind(fd, (struct sockaddr *)&sin, sizeof(sin)) == -1)
+		fail("bind: %s", strerror(errno));
+}
+
+int
+place(int fd, int other_end)
+{
+	struct sockaddr_in sin = { 0 };
+	socklen_t len = sizeof(sin);
+	uint32_t n;
+
+	if ((other_end ? getpeername : getsockname)(fd, (struct sockaddr *)&sin,
+		&len) == -1)
+		fail("no address: %s", strerror(errno));
+	n = ntohl(sin.sin_addr.s_addr) - PLACES;
+	if (n >= (uint32_t)opt.io.configs)
+		fail("a connection from nowhere");
+	return (int)n;
+}
+
 int
 connect_to_server(void)
 {
@@ -224,6 +261,8 @@ connect_to_server(void)
 	if ((fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0)) == -1)
 		return -1;
 	no_delay(fd);
+	if (opt.io.configs > 0)
+		take_place(fd);
 	if (connect(fd, (struct sockaddr *)&sin, sizeof(sin)) == 0)
 		return fd;
 	close(fd);
@@ -234,6 +273,17 @@ int
 wanted(ssize_t rv)
 {
 	return rv == IO_WANT_IN || rv == IO_WANT_OUT;
+}
+
+static void
+configure(void)
+{
+	uint64_t start;
+
+	await_go(NULL);
+	start = now();
+	io_configure(&opt.io);
+	say("configured %.9f\n", (double)(now() - start) / (double)NSEC);
 }
 
 static void
@@ -269,11 +319,13 @@ usage(void)
 	fprintf(stderr,
 	    "usage: bench-PROGRAM [-2br] [-C certs] [-c connections] "
 	    "[-d seconds] [-g group]\n"
-	    "\t[-k key] [-s size] server send | recv | echo | fork\n"
+	    "\t[-k key] [-N directory] [-n names] [-o configurations] "
+	    "[-s size]\n"
+	    "\tserver send | recv | echo | fork\n"
 	    "       bench-PROGRAM [-2br] [-C certs] [-c connections] "
 	    "[-d seconds] [-g group]\n"
-	    "\t[-s size] -p port client send | recv | ping | shake | hold | "
-	    "once\n");
+	    "\t[-n names] [-o configurations] [-s size] -p port\n"
+	    "\tclient send | recv | ping | shake | hold | once\n");
 	exit(2);
 }
 
@@ -284,7 +336,7 @@ parse(int argc, char **argv)
 	int ch;
 
 	opt.io.key = "ecdsa";
-	while ((ch = getopt(argc, argv, "2bC:c:d:g:k:p:rs:")) != -1) {
+	while ((ch = getopt(argc, argv, "2bC:c:d:g:k:N:n:o:p:rs:")) != -1) {
 		switch (ch) {
 		case '2':
 			opt.io.tls12 = 1;
@@ -307,6 +359,15 @@ parse(int argc, char **argv)
 		case 'k':
 			opt.io.key = optarg;
 			break;
+		case 'N':
+			opt.io.named = optarg;
+			break;
+		case 'n':
+			opt.io.names = atoi(optarg);
+			break;
+		case 'o':
+			opt.io.configs = atoi(optarg);
+			break;
 		case 'p':
 			opt.port = atoi(optarg);
 			break;
@@ -321,9 +382,13 @@ parse(int argc, char **argv)
 		}
 	}
 	if (argc - optind != 2 || opt.conns < 1 || opt.size < 1 ||
-	    opt.size > BUFFER || opt.seconds > LIMIT_SECONDS)
+	    opt.size > BUFFER || opt.seconds > LIMIT_SECONDS ||
+	    opt.io.configs < 0 || opt.io.configs > MAX_PLACES ||
+	    (opt.io.configs > 0 && opt.io.names < 1))
 		usage();
 	opt.io.server = strcmp(argv[optind], "server") == 0;
+	if (opt.io.server && opt.io.configs > 0 && opt.io.named == NULL)
+		usage();
 	for (i = 0; strcmp(argv[optind + 1], activities[i]) != 0; i++) {
 		if (i == ONCE)
 			usage();
@@ -353,6 +418,8 @@ main(int argc, char **argv)
 	if (!opt.io.server) {
 		run_client();
 	} else {
+		if (opt.io.configs > 0)
+			configure();
 		listen_on_loopback();
 		if (opt.blocking)
 			server_blocking();

@@ -7,7 +7,9 @@ import json
 import os
 import re
 import subprocess
+from collections import namedtuple
 
+from scale import SERIES
 from side import BUILD
 
 BEGIN, END = '<!-- bench: begin -->', '<!-- bench: end -->'
@@ -66,6 +68,15 @@ def grouped(rows):
 
 
 def text(results):
+    parts = []
+    if 'rows' in results:
+        parts.append(rows_text(results))
+    if 'scale' in results:
+        parts.append(scale_text(results['scale']))
+    return '\n\n'.join(parts)
+
+
+def rows_text(results):
     lines = [about(results['machine']), '']
     for title, rows in grouped(results['rows']):
         table = [cells(r) for r in rows if 'failed' not in r]
@@ -103,37 +114,111 @@ def markdown(results, pictures):
     return '\n'.join(lines)
 
 
-def readme(path, content):
+Table = namedtuple('Table', 'title head rows failures')
+
+
+def scale_tables(rows):
+    """Of each series a table, in which ours stands before libtls's."""
+    for s in SERIES:
+        own = [r for r in rows if r['series'] == s.name]
+        cells = {(r['number'], r['figure']): r for r in own
+                 if 'failed' not in r}
+        figures = [f for f in s.figures
+                   if any(name == f.name for _, name in cells)]
+        numbers = sorted({n for n, _ in cells})
+        if own:
+            yield Table(
+                s.title, [s.what] + [f'{f.name}, {f.unit}' for f in figures],
+                [[f'{n:,}'] + [pair(cells.get((n, f.name))) for f in figures]
+                 for n in numbers],
+                [f'{r["side"]}: not measured: {r["failed"]}'
+                 for r in own if 'failed' in r])
+
+
+def pair(row):
+    if row is None:
+        return ''
+    return ' / '.join(number(row[side], row['digits'])
+                      for side in ('ours', 'libtls') if side in row)
+
+
+PAIRS = 'libtls-proxy / libtls in-process'
+
+
+def scale_text(part):
+    lines = [about(part['machine']), PAIRS]
+    for t in scale_tables(part['rows']):
+        width = [max(map(len, c)) for c in zip(t.head, *t.rows)]
+        lines += ['', t.title]
+        lines += ['  '.join(c.rjust(w) for c, w in zip(line, width))
+                  for line in [t.head] + t.rows]
+        lines += t.failures
+    return '\n'.join(lines)
+
+
+def scale_markdown(part, picture):
+    lines = [f'On {about(part["machine"])}. Memory and CPU are those of all '
+             f'processes; each cell is {PAIRS}.', '']
+    if picture is not None:
+        lines += [f'![Cost against number]({picture})', '']
+    for t in scale_tables(part['rows']):
+        lines += [f'### {t.title}', '', '| ' + ' | '.join(t.head) + ' |',
+                  '|' + '--:|' * len(t.head)]
+        lines += ['| ' + ' | '.join(line) + ' |' for line in t.rows]
+        lines += [f'\n* {f}' for f in t.failures] + ['']
+    return '\n'.join(lines)
+
+
+def fill(path, content):
     with open(path) as f:
         old = f.read()
     if BEGIN not in old or END not in old:
-        raise SystemExit(f'{path} has no place for the table')
+        raise SystemExit(f'{path} has no place for a table')
     new = re.sub(f'{BEGIN}.*{END}', lambda _: f'{BEGIN}\n{content}{END}', old,
                  flags=re.DOTALL)
     with open(path, 'w') as f:
         f.write(new)
 
 
-def write(results, to_readme):
-    """Writes results to the build directory, and to the tree if asked."""
+def write(results, to_tree):
+    """Writes results to the build directory, and to the tree if asked. What
+    was not measured stays in the tree as it was."""
     root = os.path.dirname(BUILD)
-    places = [(os.path.join(BUILD, 'bench/results'), False)]
-    if to_readme:
-        places.append((os.path.join(root, 'doc'), True))
-    for directory, in_tree in places:
-        os.makedirs(directory, exist_ok=True)
-        with open(os.path.join(directory, 'bench.json'), 'w') as f:
-            json.dump(results, f, indent=1, ensure_ascii=False)
-            f.write('\n')
-        pictures = draw(results, directory)
-        relative = os.path.relpath(directory, root) if in_tree else '.'
-        content = markdown(results, [(t, f'{relative}/{name}')
-                                     for t, name in pictures]) + '\n'
-        if in_tree:
-            readme(os.path.join(root, 'README.md'), content)
-        else:
-            with open(os.path.join(directory, 'bench.md'), 'w') as f:
-                f.write(content)
+    directory = os.path.join(BUILD, 'bench/results')
+    os.makedirs(directory, exist_ok=True)
+    save(results, directory)
+    contents = documents(results, directory)
+    with open(os.path.join(directory, 'bench.md'), 'w') as f:
+        f.write('\n'.join(contents.values()).replace('](doc/', ']('))
+    if not to_tree:
+        return
+    directory = os.path.join(root, 'doc')
+    with open(os.path.join(directory, 'bench.json')) as f:
+        save(json.load(f) | results, directory)
+    for path, content in documents(results, directory).items():
+        fill(os.path.join(root, path), content)
+
+
+def save(results, directory):
+    with open(os.path.join(directory, 'bench.json'), 'w') as f:
+        json.dump(results, f, indent=1, ensure_ascii=False)
+        f.write('\n')
+
+
+def documents(results, directory):
+    """What goes into the documents, each by its path. Their pictures are drawn
+    in the directory."""
+    contents = {}
+    if 'rows' in results:
+        pictures = [(title, f'doc/{name}')
+                    for title, name in draw(results, directory)]
+        contents['README.md'] = markdown(results, pictures) + '\n'
+    if 'scale' in results:
+        name = 'bench-scale.svg'
+        drawn = draw_scale(results['scale']['rows'], directory, name)
+        contents['doc/performance.md'] = scale_markdown(
+            results['scale'], name if drawn else None) + '\n'
+    return contents
 
 
 # Pictures.
@@ -302,3 +387,49 @@ plot $data using 2:xtic(1) title "processes" lc rgb "{COLOURS['ours']}", \\
      $data using 3 title "sockets in the kernel" lc rgb "{COLOURS['stunnel']}"
 ''')
     return True
+
+
+def draw_scale(rows, directory, name):
+    """Four pictures in one: each cost against the number."""
+    def data(series, figure, side):
+        return [(r['number'], r[side]) for r in rows
+                if r['series'] == series and r.get('figure') == figure
+                and r.get(side, 0) > 0]
+
+    both = ('names', 'in one configuration', 1), \
+        ('configurations', 'in configurations of 10', 10)
+    panels = (
+        ('CPU of a handshake while others are open', 'connections', 'µs',
+         'CPU of a handshake', (('connections', '', 1),)),
+        ('Memory of all processes', 'connections', 'MB', 'all processes',
+         (('connections', '', 1),)),
+        ('CPU of a handshake with a random name', 'names', 'µs',
+         'CPU of a handshake', both),
+        ('CPU to configure', 'names', 'µs a name', 'CPU to configure', both),
+    )
+    blocks, script = [], []
+    for i, (title, what, unit, figure, curves) in enumerate(panels):
+        plots = []
+        for k, (series, where, times) in enumerate(curves):
+            for side in 'ours', 'libtls':
+                points = data(series, figure, side)
+                if not points:
+                    continue
+                block = f'$d{i}{series}{side}'
+                blocks += [f'{block} << EOD'] + [
+                    f'{n * times} {value}' for n, value in points] + ['EOD']
+                label = ', '.join(filter(None, (NAMES[side], where)))
+                plots.append(
+                    f'{block} with linespoints title {quoted(label)} '
+                    f'lc rgb "{COLOURS[side]}" lw 2 pt {7 - 3 * k} ps 0.7 '
+                    f'dt {k + 1}')
+        if plots:
+            script += [f'set title {quoted(title)}', f'set xlabel "{what}"',
+                       f'set ylabel "{unit}"', 'plot ' + ', '.join(plots)]
+    if script:
+        gnuplot(directory, name, 720, '\n'.join(
+            blocks + ['set logscale xy', 'set format x "%.0f"',
+                      'set key outside bottom center horizontal maxcols 2',
+                      'set rmargin 4', 'set multiplot layout 2,2'] +
+            script + ['unset multiplot']) + '\n')
+    return bool(script)

@@ -22,6 +22,14 @@ class Failed(Exception):
     """A run that gave no figure."""
 
 
+def median(values):
+    values = sorted(values)
+    middle = len(values) // 2
+    if len(values) % 2:
+        return values[middle]
+    return (values[middle - 1] + values[middle]) / 2
+
+
 def become_reaper():
     """Makes orphans ours: goproxy's processes are, as they are no children
     of the application."""
@@ -80,6 +88,27 @@ def memory(pids):
                 elif line.startswith('Rss:'):
                     rss += int(line.split()[1]) * 1024
     return pss, rss
+
+
+def settled(side, quiet=0.5, limit=6.0):
+    """The memory of the processes when it has not changed for a while."""
+    end = time.monotonic() + limit
+    changed = time.monotonic()
+    last = memory(side.pids)
+    while time.monotonic() < end:
+        time.sleep(0.5)
+        new = memory(side.pids)
+        if abs(new[0] - last[0]) >= new[0] // 500:
+            changed = time.monotonic()
+        last = new
+        if time.monotonic() >= changed + quiet:
+            break
+    return last
+
+
+def files(pid):
+    """How many descriptors a process has."""
+    return len(os.listdir(f'/proc/{pid}/fd'))
 
 
 SLAB = '/sys/kernel/slab'
@@ -270,12 +299,12 @@ class Side:
         """Whatever runs now, and is not the peer's, is what is measured."""
         self.pids = descendants()
 
-    def goproxy(self):
-        """The processes of goproxy: worker and keeper."""
+    def goproxy(self, role=''):
+        """The processes of goproxy: workers and keeper, or one of both."""
         found = set()
         for pid in self.pids:
             with open(f'/proc/{pid}/cmdline') as f:
-                if f.read().startswith('goproxy\0'):
+                if f.read().startswith(f'goproxy\0{role}'):
                     found.add(pid)
         return found
 

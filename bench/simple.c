@@ -14,8 +14,6 @@
 
 #include "bench.h"
 
-#define BURST 16384
-
 /* Waits until a connection comes. Returns -1 at the end of standard input. */
 static int
 accept_next(void)
@@ -301,8 +299,8 @@ client_hold(void)
 	say("held %d %d\n", n, opt.conns - n);
 	while (command(line, sizeof(line))) {
 		for (i = 0; i < n; i++) {
-			if (write_all(ios[i], buffer, BURST) == -1 ||
-			    read_all(ios[i], BURST) == -1)
+			if (write_all(ios[i], buffer, opt.size) == -1 ||
+			    read_all(ios[i], opt.size) == -1)
 				stats.errors++;
 		}
 		say("held %d %llu\n", n, (unsigned long long)stats.errors);
