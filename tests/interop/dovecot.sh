@@ -1,7 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: ISC
 #
-# STARTTLS with a real mail server.
+# STARTTLS with a real mail server: IMAP, POP3, ManageSieve and LMTP.
 
 # Functions are called by name.
 # shellcheck disable=SC2317
@@ -11,7 +11,17 @@ PATH=$PATH:/usr/sbin
 need dovecot
 libexec=$(dovecot -a 2>/dev/null | sed -n 's/^login_executable = \(.*\)\/.*/\1/p')
 protocols=imap
-[ -x "${libexec:-/usr/lib/dovecot}/pop3-login" ] && protocols='imap pop3'
+while read -r protocol program; do
+    if [ -x "${libexec:-/usr/lib/dovecot}/$program" ]; then
+        protocols+=" $protocol"
+    else
+        ok "skipped: no $program of Dovecot # SKIP"
+    fi
+done <<END
+pop3 pop3-login
+sieve managesieve-login
+lmtp lmtp
+END
 
 # What Dovecot 2.4 names anew, with server's variables; its version has to be
 # the first setting.
@@ -57,7 +67,8 @@ END
 
 # server KEY USER: as that user, who must not be root's business.
 server() {
-    local key=$1 user=$2 imap_port pop3_port service
+    local key=$1 user=$2 service
+    local imap_port pop3_port sieve_port lmtp_port
     local dir=$tmp/$user-$key as=() login internal mail
 
     mkdir -p "$dir/mail/Maildir"
@@ -75,6 +86,7 @@ server() {
     fi
     for _ in 1 2 3 4 5; do
         imap_port=$((20000 + RANDOM)) pop3_port=$((20000 + RANDOM))
+        sieve_port=$((20000 + RANDOM)) lmtp_port=$((20000 + RANDOM))
         {
             version_settings
             cat <<END
@@ -111,11 +123,27 @@ service anvil {
   chroot =
 }
 END
+            [[ $protocols != *sieve* ]] || cat <<END
+service managesieve-login {
+  chroot =
+  inet_listener sieve {
+    port = $sieve_port
+  }
+}
+END
+            [[ $protocols != *lmtp* ]] || cat <<END
+service lmtp {
+  inet_listener lmtp {
+    port = $lmtp_port
+  }
+}
+END
         } >"$dir/conf"
         start "${as[@]}" dovecot -F -c "$dir/conf"
         wait_for "dovecot to listen" ready_or_gone "$imap_port" "$pid"
         if ! gone "$pid"; then
-            ports=([0]=$imap_port [1]=$pop3_port)
+            ports=([imap]=$imap_port [pop3]=$pop3_port
+                [sieve]=$sieve_port [lmtp]=$lmtp_port)
             return 0
         fi
         # The port was somebody's: another one.
@@ -127,16 +155,17 @@ END
     return 1
 }
 
+declare -A ports
 ready_or_gone() { # PORT PID
     gone "$2" || (exec 5<>"/dev/tcp/127.0.0.1/$1") 2>/dev/null
 }
 
-client() { # PROTOCOL PORT VERSION
-    "$EXAMPLES/nc" -c -v -T "starttls=$1,protocols=tlsv$3" \
-        -R "$TEST_CERTS/root.pem" localhost "$2" 2>"$tmp/nc.log" |
+client() { # PROTOCOL VERSION
+    "$EXAMPLES/nc" -c -v -T "starttls=$1,protocols=tlsv$2" \
+        -R "$TEST_CERTS/root.pem" localhost "${ports[$1]}" 2>"$tmp/nc.log" |
         tr -d '\r' >"$tmp/session"
     cat "$tmp/session" "$tmp/nc.log"
-    grep -q "TLSv$3" "$tmp/nc.log"
+    grep -q "TLSv$2" "$tmp/nc.log"
 }
 
 said() { # TEXT...: each in a line of the session
@@ -148,14 +177,31 @@ said() { # TEXT...: each in a line of the session
 
 imap() { # VERSION
     printf 'a login test secret\r\nb select inbox\r\nc logout\r\n' |
-        client imap "${ports[0]}" "$1" &&
+        client imap "$1" &&
         said '^a OK .*Logged in' '^b OK ' '^c OK '
 }
 
 pop3() { # VERSION
     printf 'USER test\r\nPASS secret\r\nSTAT\r\nQUIT\r\n' |
-        client pop3 "${ports[1]}" "$1" &&
+        client pop3 "$1" &&
         said '^+OK Logged in' '^+OK 0 0' 'Logging out'
+}
+
+# Its capabilities come again, without STARTTLS.
+sieve() { # VERSION
+    printf '%s\r\n' "AUTHENTICATE \"PLAIN\" \"$(printf '\0test\0secret' |
+        base64)\"" "PUTSCRIPT \"$1\" {5+}" 'keep;' LISTSCRIPTS LOGOUT |
+        client sieve "$1" &&
+        said '^"SIEVE"' '^OK "Logged in' '^OK "PUTSCRIPT' "^\"$1\"" \
+            '^OK "Logout' &&
+        ! said STARTTLS
+}
+
+lmtp() { # VERSION
+    printf '%s\r\n' 'LHLO here' 'MAIL FROM:<>' 'RCPT TO:<test>' DATA \
+        "Subject: over TLS $1" '' text . QUIT | client lmtp "$1" &&
+        said '^250 2.0.0 <test> .*Saved' '^221 ' && ! said STARTTLS &&
+        grep -rq "^Subject: over TLS $1" "$tmp/$user-$key/mail/Maildir/new"
 }
 
 users=("$(id -un)")
@@ -163,16 +209,17 @@ users=("$(id -un)")
 for user in "${users[@]}"; do
     for key in rsa ecdsa; do
         server $key "$user" || { not_ok "dovecot as $user, $key"; continue; }
-        for version in 1.2 1.3; do
-            for protocol in $protocols; do
+        # LMTP last: the others find no mail.
+        for protocol in $protocols; do
+            for version in 1.2 1.3; do
                 check "STARTTLS, $protocol, $key, TLS $version, as $user" \
                     "$protocol" $version
             done
+            refused "STARTTLS, $protocol, and another name, $key, as $user" \
+                'not present in server certificate' "$EXAMPLES/nc" -c \
+                -T "starttls=$protocol" -R "$TEST_CERTS/root.pem" \
+                -e elsewhere.test localhost "${ports[$protocol]}"
         done
-        refused "STARTTLS and another name, $key, as $user" \
-            'not present in server certificate' "$EXAMPLES/nc" -c \
-            -T starttls=imap -R "$TEST_CERTS/root.pem" -e elsewhere.test localhost \
-            "${ports[0]}"
         stop "$pid"
     done
 done

@@ -3,7 +3,8 @@
 # Copyright (c) 2026 The libtls-proxy authors
 #
 # STARTTLS of the example nc with servers that were written for others: mail
-# by SMTP, a database, a directory, chat. IMAP and POP3 are in dovecot.sh.
+# by SMTP, news, a database, a directory, chat. IMAP, POP3, ManageSieve and LMTP
+# are in dovecot.sh.
 
 # Functions are called by name.
 # shellcheck disable=SC2317
@@ -53,6 +54,78 @@ postfix_tests() {
         return
     }
     versions smtp smtp
+    stop "$pid"
+}
+
+# --- INN ---
+
+# What scripts/setup unpacks, or what is installed.
+inn=${XDG_CACHE_HOME:-$HOME/.cache}/libtls-proxy/inn/usr/lib/news
+[ -x "$inn/bin/nnrpd" ] || inn=/usr/lib/news
+
+nnrpd_conf() { # PORT
+    echo "$1" >"$dir/port"
+    cat >"$dir/inn.conf" <<END
+domain: localhost
+fromhost: localhost
+pathhost: localhost
+mta: "/bin/false %s"
+hismethod: hisv6
+ovmethod: tradindexed
+enableoverview: true
+runasuser: $owner
+runasgroup: $(id -gn "$owner")
+pathnews: $dir
+pathdb: $dir/db
+pathetc: $dir
+pathlog: $dir
+pathrun: $dir
+pathspool: $dir/spool
+pathtmp: $dir
+tlscapath: $dir
+tlscertfile: $dir/cert.pem
+tlskeyfile: $dir/key.pem
+END
+    cat >"$dir/readers.conf" <<'END'
+auth "all" {
+    default: "reader"
+}
+access "all" {
+    users: "reader"
+    newsgroups: "*"
+    access: R
+}
+END
+    echo 'method tradspool { class: 0 newsgroups: * }' >"$dir/storage.conf"
+    printf 'local.test 0000000000 0000000001 y\n' >"$dir/db/active"
+}
+
+nntp() {
+    printf 'CAPABILITIES\r\nGROUP local.test\r\nQUIT\r\n' |
+        talk nntp "$@" && tr -d '\r' <session >lines &&
+        grep -qx READER lines && ! grep -qx STARTTLS lines &&
+        grep -qx '211 0 1 0 local.test' lines && grep -q '^205 ' lines
+}
+
+nnrpd_tests() {
+    server_directory nnrpd ecdsa
+    mkdir -p "$dir/bin" "$dir/db" "$dir/spool/overview"
+    # Where it is may be nobody else's business.
+    cp "$inn"/bin/{nnrpd,tdx-util,innbind} "$dir/bin"
+    cp -L "$inn"/libinn*.so.* "$dir"
+    local inn_run=("${as[@]}" env -C "$dir" INNCONF="$dir/inn.conf"
+        LD_LIBRARY_PATH="$dir${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}")
+    nnrpd_conf 0
+    chown -R "$owner" "$dir"
+    "${inn_run[@]}" bin/tdx-util -F >"$dir/log" 2>&1
+    # The port is in its arguments.
+    # shellcheck disable=SC2016 # it is for the other shell
+    serve nnrpd_conf "${inn_run[@]}" bash -c \
+        'exec bin/nnrpd -D -f -b 127.0.0.1 -p "$(<port)"' || {
+        not_ok nnrpd "$dir/log"
+        return
+    }
+    versions nntp nntp
     stop "$pid"
 }
 
@@ -204,6 +277,9 @@ if [ "$(id -u)" -ne 0 ]; then
     echo 'ok skipped: Postfix only runs as root # SKIP'
 elif have postconf; then
     postfix_tests
+fi
+if have "$inn/bin/nnrpd"; then
+    nnrpd_tests
 fi
 postgres_tests
 if have slapd; then
