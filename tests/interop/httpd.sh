@@ -79,6 +79,97 @@ for key in rsa ecdsa ed25519; do
     stop "$pid"
 done
 
+# lftp, which reads a directory's listing as it would one of FTP.
+lftp_conf() {
+    local key=$1
+    cat <<END
+prefork 0
+server "localhost" {
+    listen on 127.0.0.1 tls port 0
+    root "$tmp/root"
+    log access "$tmp/access.log"
+    directory auto index
+    tls {
+        certificate "$TEST_CERTS/$key-chain.pem"
+        key "$TEST_CERTS/$key.key"
+    }
+}
+END
+}
+
+lftp_() { # COMMAND
+    env HOME="$tmp" lftp -c "set cmd:fail-exit yes; set net:max-retries 1
+        set net:timeout $limit; set ssl:ca-file ${ca:-$TEST_CERTS/root.pem}
+        set pget:min-chunk-size 100k; ${slowly-}
+        open https://localhost:$port; $1"
+}
+
+answers() { # STATUS TIMES
+    [ "$(grep -c "\" $1 " "$tmp/access.log")" -ge "$2" ]
+}
+
+# It is written when an answer has ended, which may be after lftp has.
+logged() { # STATUS TIMES
+    wait_for "answers of status $1" answers "$@" ||
+        { cat "$tmp/access.log"; return 1; }
+}
+
+lftp_get() {
+    rm -f "$tmp/whole" && lftp_ "get data -o $tmp/whole" &&
+        cmp "$tmp/whole" "$tmp/root/data"
+}
+
+lftp_resume() {
+    head -c 500000 "$tmp/root/data" >"$tmp/part" &&
+        : >"$tmp/access.log" && lftp_ "get -c data -o $tmp/part" &&
+        cmp "$tmp/part" "$tmp/root/data" && logged 206 1
+}
+
+# One connection must not have all before the others are there. Of four lftp
+# itself drops one where another has gone on into its piece.
+lftp_pieces() {
+    local slowly='set net:limit-rate 400k;'
+    rm -f "$tmp/pieces"* && : >"$tmp/access.log" &&
+        lftp_ "pget -n 4 data -o $tmp/pieces" &&
+        cmp "$tmp/pieces" "$tmp/root/data" && logged 206 2
+}
+
+lftp_mirror() {
+    rm -rf "$tmp/copy" && lftp_ "mirror --parallel=3 tree $tmp/copy" &&
+        diff -r "$tmp/root/tree" "$tmp/copy"
+}
+
+lftp_tests() {
+    local key ca=''
+    mkdir -p "$tmp/root/tree/sub/deep" "$tmp/root/tree/two words"
+    cp "$tmp/root/data" "$tmp/root/tree"
+    echo a >"$tmp/root/tree/sub/a&b <c>.txt"
+    echo deep >"$tmp/root/tree/sub/deep/100%"
+    echo words >"$tmp/root/tree/two words/é"
+    for key in rsa ecdsa; do
+        rm -f "$tmp/port"
+        lftp_conf $key >"$tmp/lftp.conf"
+        start "$EXAMPLES/httpd" -d -f "$tmp/lftp.conf" -P "$tmp/port"
+        port_in "$tmp/port" || {
+            not_ok "httpd for lftp, $key" "$tmp/$pid.log"
+            continue
+        }
+        check "lftp, $key" lftp_get
+        check "lftp goes on with a part, $key" lftp_resume
+        check "lftp fetches pieces at once, $key" lftp_pieces
+        check "lftp mirrors a directory, $key" lftp_mirror
+        ca=$TEST_CERTS/other-root.pem
+        refused "lftp with another CA, $key" certificate lftp_ "cat hello"
+        ca=
+        stop "$pid"
+    done
+}
+if command -v lftp >/dev/null; then
+    lftp_tests
+else
+    ok 'skipped: no lftp # SKIP'
+fi
+
 # Client certificates.
 httpd ecdsa -C "$TEST_CERTS/root.pem" ||
     not_ok "httpd with client certificates" "$tmp/$pid.log"
