@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: ISC
 # Copyright (c) 2026 The libtls-proxy authors
 #
-# The EXAMPLES of the manual pages of ftp and nc run as printed: in a network
+# The EXAMPLES of the manual pages of ftp, nc and httpd run as printed: in a network
 # of their own, where www.example.org and the others are this machine, and an
 # authority of ours is the system's. In the environment also MANUAL, the
 # directory with the pages.
@@ -23,7 +23,7 @@ if [ "${1-}" != inside ]; then
     failed=77
     done_testing
 fi
-need openssl nginx proftpd postconf ip
+need openssl nginx proftpd postconf ip curl
 cd "$tmp" || exit 2
 export HOME=$tmp
 PATH=$EXAMPLES:$PATH
@@ -155,18 +155,23 @@ commands() {
 server=
 perform() { # COMMAND
     local command=$1
-    if [[ $command == 'nc -l '* ]]; then
+    local want=
+    case $command in
+    'nc -l '*) want=4433 ;;
+    'httpd -d '*) want=8443 ;;
+    esac
+    if [ -n "$want" ]; then
         [ -z "$server" ] || stop "$server"
-        # A shell that becomes nc.
+        # A shell that becomes the server.
         start bash -c "exec $command"
         server=$pid
-        wait_for "$command" listens_or_gone "$pid" 4433 && ! gone "$pid"
+        wait_for "$command" listens_or_gone "$pid" "$want" && ! gone "$pid"
         return
     fi
     check "$command" bash -c "$command"
 }
 
-examples() { # PAGE
+examples() { # PAGE COUNT
     local command='' line count=0
     while IFS= read -r line; do
         if [ "$line" != '##' ]; then
@@ -177,14 +182,42 @@ examples() { # PAGE
         command=
         count=$((count + 1))
     done < <(commands "$1")
-    [ "$count" -ge 6 ] || not_ok "$1 has $count examples"
+    [ "$count" -ge "$2" ] || not_ok "$1 has $count examples"
 }
 
-examples ftp.1
+examples ftp.1 6
 check 'two files' cmp a "$tmp/nginx/root/a"
 check 'a directory' diff -r pub "$tmp/proftpd/files/incoming/pub"
 check 'the file with a client certificate' grep -q private/file file
 echo text >file
-examples nc.1
+examples nc.1 6
 check 'a staple' nc -c -z -T muststaple server.example.org 4433
+
+mkdir htdocs
+echo served >htdocs/index.html
+cat >httpd.conf <<END
+user "$owner"
+prefork 1
+server "www.example.org" {
+    listen on 127.0.0.1 tls port 9443
+    root "$tmp/htdocs"
+    tls { certificate "server.pem"; key "server.key" }
+}
+END
+page() { # PORT
+    [ "$(curl -sS "https://www.example.org:$1/")" = served ]
+}
+# After SIGHUP, the certificate that is there by then.
+renewed() {
+    openssl s_client -connect www.example.org:9443 </dev/null 2>/dev/null |
+        openssl x509 -noout -serial >serial.now
+    openssl x509 -noout -serial -in server.pem | cmp -s - serial.now
+}
+examples httpd.8 3
+check 'httpd without a configuration' page 8443
+wait_for "httpd.pid" test -s httpd.pid && pids+=("$(<httpd.pid)")
+check 'httpd with a configuration' page 9443
+check 'a certificate is renewed' issue server subjectAltName=DNS:www.example.org
+check 'the command for it' bash -c "$(commands httpd.8 | grep HUP)"
+check 'httpd has the renewed certificate' wait_for 'it' renewed
 done_testing
