@@ -223,12 +223,16 @@ listens_or_gone() {
 # system_ca: $with_our_ca before a command makes our CA the one that the system
 # trusts, for that command.
 system_ca() {
-    local namespace='unshare -m'
-    [ "$(id -u)" -eq 0 ] || namespace='unshare -r -m'
+    local namespace='unshare -m' again=
+    if [ "$(id -u)" -ne 0 ]; then
+        # Who may mount is root there, which programs would take us for.
+        namespace='unshare -r -m'
+        again="unshare --map-user=$(id -u) --map-group=$(id -g)"
+    fi
     cat >"$tmp/with-our-ca" <<END
 #!/bin/sh
 mount --bind '$TEST_CERTS/root.pem' \
-    '$(realpath -q /etc/ssl/certs/ca-certificates.crt)' && exec "\$@"
+    '$(realpath -q /etc/ssl/certs/ca-certificates.crt)' && exec $again "\$@"
 END
     chmod +x "$tmp/with-our-ca"
     with_our_ca="$namespace $tmp/with-our-ca"
