@@ -400,6 +400,9 @@ memory_peer(int argc, char **argv)
 	blames_goproxy(&pairs[n]);
 	for (; n >= 0; n--)
 		h_pair_free(&pairs[n]);
+	/* The network's descriptor does not tell. */
+	if (h_app)
+		h_wait_gone(worker);
 	CHECK_INT(h_read_some(e.bystander.client, e.bystander.cfd, &c, 1), -1);
 	CHECK_HAS(tls_error(e.bystander.client), "goproxy");
 	recovers(&e);
