@@ -131,6 +131,13 @@ func (c *Conn) Recv() ([]byte, Fds, error) {
 			// That is told once, and before what it had sent.
 			n, oobn, flags, err = Recvmsg(int(fd), p.data[:], p.oob[:OobSize()])
 		}
+		if n == 0 && err == nil {
+			// Linux looks into the queue first, and then whether
+			// the other end is closed: a message that comes in
+			// between is missed, and the end is one only the
+			// second time.
+			n, oobn, flags, err = Recvmsg(int(fd), p.data[:], p.oob[:OobSize()])
+		}
 		if err == unix.EAGAIN {
 			return false
 		}

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"io"
 	"os"
+	"sync/atomic"
 	"testing"
 
 	"golang.org/x/sys/unix"
@@ -71,6 +72,41 @@ func TestRecv(t *testing.T) {
 		t.Errorf("%d descriptors, %d before", after, before)
 	}
 	unix.Close(taken)
+}
+
+// A message that comes right before the end is not taken for the end, which
+// Linux does where both come while it looks.
+func TestLastMessage(t *testing.T) {
+	type round struct {
+		c     *Conn
+		fd    int
+		start atomic.Bool
+	}
+	rounds := make(chan *round)
+	defer close(rounds)
+	go func() {
+		for r := range rounds {
+			r.start.Store(true)
+			_ = unix.Sendmsg(r.fd, []byte("last"), nil, nil, 0)
+			unix.Close(r.fd)
+		}
+	}()
+	for i := range 20000 {
+		r := new(round)
+		var err error
+		if r.c, r.fd, err = Pair(); err != nil {
+			t.Fatal(err)
+		}
+		rounds <- r
+		// So that Recv looks at another moment each time.
+		for n := 0; !r.start.Load() || n < i%500; n++ {
+		}
+		b, _, err := r.c.Recv()
+		if string(b) != "last" || err != nil {
+			t.Fatalf("round %d: %q, %v", i, b, err)
+		}
+		r.c.Close()
+	}
 }
 
 // Every message that is refused takes its descriptors with it.
