@@ -765,7 +765,10 @@ func TestUpdateExhausted(t *testing.T) {
 		t.Fatal(err)
 	}
 	update := memfd(t, nil)
-	if err := unix.Setrlimit(unix.RLIMIT_NOFILE, &unix.Rlimit{Cur: 3, Max: limit.Max}); err != nil {
+	// All below it are in use. It is not less, for how many of a user are
+	// under way at once has the same limit.
+	t.Cleanup(func() { _ = unix.Setrlimit(unix.RLIMIT_NOFILE, &limit) })
+	if err := unix.Setrlimit(unix.RLIMIT_NOFILE, &unix.Rlimit{Cur: uint64(update), Max: limit.Max}); err != nil {
 		t.Fatal(err)
 	}
 	sendUpdate(t, link, id, update)
