@@ -668,7 +668,7 @@ answer(struct tls *ctx)
 	struct tlsp_output output;
 	unsigned int version, number;
 	const uint8_t *message, *mem;
-	size_t len;
+	size_t len = 0;
 	int rv;
 
 	while (e->asked != 0) {
