@@ -219,13 +219,8 @@ tlsp_channel_send_parts(int fd, struct iovec *iov, size_t niov,
 	return 0;
 }
 
-/*
- * Linux looks into the queue of a SOCK_SEQPACKET socket first, and then whether
- * the other end is closed: a message that comes in between is missed, and what
- * seems to be the end is one only the second time.
- */
-static ssize_t
-receive(int fd, struct msghdr *msg, int flags)
+ssize_t
+tlsp_channel_recvmsg(int fd, struct msghdr *msg, int flags)
 {
 	const size_t room = msg->msg_controllen;
 	ssize_t n;
@@ -253,7 +248,7 @@ tlsp_channel_recv(int fd, void *buf, size_t size, int *fds, size_t *nfds,
 	*nfds = 0;
 	msg.msg_control = control.buf;
 	msg.msg_controllen = sizeof(control.buf);
-	n = receive(fd, &msg, flags | MSG_CMSG_CLOEXEC);
+	n = tlsp_channel_recvmsg(fd, &msg, flags | MSG_CMSG_CLOEXEC);
 	if (n == -1)
 		return -1;
 	for (cmsg = CMSG_FIRSTHDR(&msg); cmsg != NULL;

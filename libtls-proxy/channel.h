@@ -9,6 +9,7 @@
 #ifndef TLSP_CHANNEL_H
 #define TLSP_CHANNEL_H
 
+#include <sys/socket.h>
 #include <sys/types.h>
 #include <sys/uio.h>
 
@@ -76,6 +77,13 @@ int tlsp_channel_send(int fd, const void *buf, size_t len, const int *fds,
 int tlsp_channel_send_parts(int fd, struct iovec *iov, size_t niov,
     tlsp_deadline deadline);
 
+/*
+ * As recvmsg(2), on a channel. Linux looks into the queue of a SOCK_SEQPACKET
+ * socket first, and then whether the other end is closed: a message that comes
+ * in between is missed, and what seems to be the end is one only the second
+ * time.
+ */
+ssize_t tlsp_channel_recvmsg(int fd, struct msghdr *msg, int flags);
 /*
  * Receives once, as recvmsg(2) with flags. *nfds is the room in fds before
  * and the number of descriptors after; the caller owns them. A message that is

@@ -176,17 +176,17 @@ receive(int fd, uint8_t *buf, size_t size, pid_t *pid)
 	struct msghdr msg = { .msg_iov = &iov, .msg_iovlen = 1 };
 	struct cmsghdr *cmsg;
 	struct ucred cred;
-	int fds[TLSP_WIRE_FDS_MAX + 1], ends = 0, stray = 0;
+	int fds[TLSP_WIRE_FDS_MAX + 1], stray = 0;
 	size_t nfds;
 	ssize_t n;
 
 	msg.msg_control = control.buf;
+	msg.msg_controllen = sizeof(control.buf);
 	*pid = -1;
-	/* The end is one only the second time: see libtls-proxy/channel.c. */
-	do {
-		msg.msg_controllen = sizeof(control.buf);
-		n = recvmsg(fd, &msg, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
-	} while ((n == -1 && errno == EINTR) || (n == 0 && ends++ == 0));
+	do
+		n = tlsp_channel_recvmsg(fd, &msg,
+		    MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
+	while (n == -1 && errno == EINTR);
 	if (n == -1)
 		return -1;
 	for (cmsg = CMSG_FIRSTHDR(&msg); cmsg != NULL;

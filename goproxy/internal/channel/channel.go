@@ -125,18 +125,19 @@ func (c *Conn) Recv() ([]byte, Fds, error) {
 			clear(p.data[:max(n, 0)])
 			packets.Put(p)
 		}()
-		n, oobn, flags, err = Recvmsg(int(fd), p.data[:], p.oob[:OobSize()])
+		look := func() { n, oobn, flags, err = Recvmsg(int(fd), p.data[:], p.oob[:OobSize()]) }
+		look()
 		if err == unix.ECONNRESET {
 			// The other end closed without having read everything.
 			// That is told once, and before what it had sent.
-			n, oobn, flags, err = Recvmsg(int(fd), p.data[:], p.oob[:OobSize()])
+			look()
 		}
 		if n == 0 && err == nil {
 			// Linux looks into the queue first, and then whether
 			// the other end is closed: a message that comes in
 			// between is missed, and the end is one only the
 			// second time.
-			n, oobn, flags, err = Recvmsg(int(fd), p.data[:], p.oob[:OobSize()])
+			look()
 		}
 		if err == unix.EAGAIN {
 			return false
