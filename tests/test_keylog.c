@@ -342,6 +342,18 @@ check_trace(const char *want)
 	free(text);
 }
 
+/* Sets the variable, which has no effect for this reason unless errnum is 0. */
+static void
+try_value(const char *value, int errnum, const char *reason)
+{
+	char want[128];
+
+	CHECK_INT(run(value, "talk", USER, errnum == 0 ? "1" : "0", NULL), 0);
+	snprintf(want, sizeof(want), "has no effect, %s: %s", reason,
+	    strerror(errnum));
+	check_trace(errnum == 0 ? "is written to" : want);
+}
+
 /* The lines of a key log, each of which must be of the right form. */
 struct lines {
 	char *line[MAX_LINES], *text;
@@ -497,7 +509,7 @@ leave_of_others(void **state)
 		{ "as large as can be", 0, 0, 0644, 0755, 0, 0, 4096 },
 		{ "too large", 0, 0, 0644, 0755, 0, EINVAL, 4097 },
 	};
-	char want[128], target[512], text[4200];
+	char target[512], text[4200];
 	size_t i, len;
 
 	(void)state;
@@ -519,13 +531,8 @@ leave_of_others(void **state)
 			CHECK_INT(chown(leave(), cases[i].owner, 0), 0);
 		CHECK_INT(chown(leave_dir(), cases[i].dir_owner, 0), 0);
 		CHECK_INT(chmod(leave_dir(), cases[i].dir_mode), 0);
-		CHECK_INT(run(keylog, "talk", USER,
-			      cases[i].errnum == 0 ? "1" : "0", NULL),
-		    0);
-		snprintf(want, sizeof(want),
-		    "has no effect, not allowed on this system: %s",
-		    strerror(cases[i].errnum));
-		check_trace(cases[i].errnum == 0 ? "is written to" : want);
+		try_value(keylog, cases[i].errnum,
+		    "not allowed on this system");
 		CHECK_INT(access(keylog, F_OK), cases[i].errnum == 0 ? 0 : -1);
 		unlink(keylog);
 		CHECK_INT(chown(leave_dir(), 0, 0), 0);
@@ -554,7 +561,7 @@ files_of_others(void **state)
 		{ "somebody else's", EPERM },
 		{ "readable", EPERM },
 	};
-	char want[128], other[64], *text;
+	char other[64], *text;
 	const char *value;
 	size_t i, len;
 
@@ -589,13 +596,7 @@ files_of_others(void **state)
 			CHECK_INT(chmod(keylog, 0666), 0);
 		} else if (strcmp(h_case, "readable") == 0)
 			CHECK_INT(chmod(keylog, 0640), 0);
-		CHECK_INT(run(value, "talk", USER,
-			      cases[i].errnum == 0 ? "1" : "0", NULL),
-		    0);
-		snprintf(want, sizeof(want),
-		    "has no effect, the file cannot be used: %s",
-		    strerror(cases[i].errnum));
-		check_trace(cases[i].errnum == 0 ? "is written to" : want);
+		try_value(value, cases[i].errnum, "the file cannot be used");
 		if (cases[i].errnum == 0 || cases[i].errnum == EPERM) {
 			if (value == keylog) {
 				text = (char *)h_load(keylog, &len);
