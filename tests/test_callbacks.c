@@ -878,6 +878,16 @@ reentrant(void **state)
 			memory_free(m);
 		}
 	}
+	/* The callback of the last message, close_notify. */
+	m = memory_new(4096, 1, "ecdsa");
+	memory_open(m);
+	m->client.hook = free_context;
+	m->client.armed_write = 1;
+	hooked = 0;
+	CHECK_INT(tls_close(m->client.ctx), -1);
+	CHECK_INT(hooked, 1);
+	CHECK(m->client.ctx == NULL);
+	memory_free(m);
 }
 
 /* A write that was not finished is what the next call finishes. */
