@@ -123,6 +123,37 @@ server_config(const char *name, const char *id, uint32_t revision)
 	return config;
 }
 
+/* A client with a session file, and a server with a session lifetime. */
+struct ends {
+	int fd;
+	struct tls_config *client, *server;
+	struct tls *base;
+};
+
+static void
+ends_open(struct ends *e, uint32_t protocols, const char *name, const char *id,
+    uint32_t revision)
+{
+	e->fd = session_file();
+	e->client = client_config(e->fd, protocols);
+	e->server = server_config(name, id, revision);
+}
+
+static void
+ends_serve(struct ends *e)
+{
+	e->base = h_server(e->server);
+}
+
+static void
+ends_close(struct ends *e)
+{
+	tls_free(e->base);
+	tls_config_free(e->client);
+	tls_config_free(e->server);
+	close(e->fd);
+}
+
 /* Like h_pair_start, to a server that stays. */
 static void
 pair_start(struct h_pair *p, struct tls_config *client, struct tls *server,
@@ -327,13 +358,12 @@ static void
 resumes(void **state)
 {
 	static const char *const names[] = { "rsa", "ecdsa", "ed25519" };
-	struct tls_config *client, *server;
+	struct ends e;
 	struct content before, after;
-	struct tls *base;
 	char name[64], text[256], fact[128];
 	struct h_pair p;
 	size_t i, v;
-	int fd, round;
+	int round;
 
 	(void)state;
 	for (i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
@@ -341,16 +371,16 @@ resumes(void **state)
 			snprintf(name, sizeof(name), "%s, %s", names[i],
 			    versions[v].name);
 			h_case = name;
-			fd = session_file();
-			client = client_config(fd, versions[v].bits);
-			CHECK_CONFIG(client, tls_config_set_alpn(client, "h2"));
 			/* With keys that goproxy makes. */
-			server = server_config(names[i], NULL, 0);
-			CHECK_CONFIG(server, tls_config_set_alpn(server, "h2"));
-			base = h_server(server);
-			session_read(fd, &before);
+			ends_open(&e, versions[v].bits, names[i], NULL, 0);
+			CHECK_CONFIG(e.client,
+			    tls_config_set_alpn(e.client, "h2"));
+			CHECK_CONFIG(e.server,
+			    tls_config_set_alpn(e.server, "h2"));
+			ends_serve(&e);
+			session_read(e.fd, &before);
 			for (round = 0; round < 4; round++) {
-				pair_start(&p, client, base, "localhost");
+				pair_start(&p, e.client, e.base, "localhost");
 				h_pair_handshake(&p);
 				CHECK_TLS(p.client, p.crv);
 				CHECK_TLS(p.server, p.srv);
@@ -360,8 +390,8 @@ resumes(void **state)
 				    round > 0);
 				h_pair_echo(&p);
 				/* A new ticket each time. */
-				session_check(fd);
-				session_read(fd, &after);
+				session_check(e.fd);
+				session_read(e.fd, &after);
 				CHECK(before.len != after.len ||
 				      memcmp(before.data, after.data,
 					  after.len) != 0);
@@ -395,10 +425,7 @@ resumes(void **state)
 				CHECK_INT(tls_peer_cert_provided(p.server), 0);
 				h_pair_free(&p);
 			}
-			tls_free(base);
-			tls_config_free(client);
-			tls_config_free(server);
-			close(fd);
+			ends_close(&e);
 		}
 	}
 	h_case = NULL;
@@ -408,28 +435,25 @@ resumes(void **state)
 static void
 resumes_with_client_certificate(void **state)
 {
-	struct tls_config *client, *server;
+	struct ends e;
 	struct h_pair p;
-	struct tls *base;
 	char fact[128];
 	size_t v;
-	int fd, round;
+	int round;
 
 	(void)state;
 	for (v = 0; v < NVERSIONS; v++) {
 		h_case = versions[v].name;
-		fd = session_file();
-		client = client_config(fd, versions[v].bits);
-		CHECK_CONFIG(client,
-		    tls_config_set_keypair_file(client,
+		ends_open(&e, versions[v].bits, "ecdsa", NULL, 1);
+		CHECK_CONFIG(e.client,
+		    tls_config_set_keypair_file(e.client,
 			h_cert("client-chain.pem"), h_cert("client.key")));
-		server = server_config("ecdsa", NULL, 1);
-		CHECK_CONFIG(server,
-		    tls_config_set_ca_file(server, h_cert("root.pem")));
-		tls_config_verify_client(server);
-		base = h_server(server);
+		CHECK_CONFIG(e.server,
+		    tls_config_set_ca_file(e.server, h_cert("root.pem")));
+		tls_config_verify_client(e.server);
+		ends_serve(&e);
 		for (round = 0; round < 3; round++) {
-			pair_start(&p, client, base, "localhost");
+			pair_start(&p, e.client, e.base, "localhost");
 			h_pair_handshake(&p);
 			CHECK_TLS(p.client, p.crv);
 			CHECK_TLS(p.server, p.srv);
@@ -445,10 +469,7 @@ resumes_with_client_certificate(void **state)
 			h_pair_echo(&p);
 			h_pair_free(&p);
 		}
-		tls_free(base);
-		tls_config_free(client);
-		tls_config_free(server);
-		close(fd);
+		ends_close(&e);
 	}
 	h_case = NULL;
 }
@@ -457,47 +478,42 @@ resumes_with_client_certificate(void **state)
 static void
 only_when_wanted(void **state)
 {
-	struct tls_config *client, *forgetful, *server, *none;
-	struct tls *base, *base_none;
+	struct ends e;
+	struct tls_config *forgetful, *none;
+	struct tls *base_none;
 	struct content c;
 	size_t v;
-	int fd;
 
 	(void)state;
 	for (v = 0; v < NVERSIONS; v++) {
 		h_case = versions[v].name;
-		fd = session_file();
-		client = client_config(fd, versions[v].bits);
+		ends_open(&e, versions[v].bits, "ecdsa", "id", 1);
 		forgetful = client_config(-1, versions[v].bits);
-		server = server_config("ecdsa", "id", 1);
 		none = h_server_config("ecdsa");
 		add_key(none, 1);
 		CHECK_CONFIG(none, tls_config_set_session_id(none,
 				       (const unsigned char *)"id", 2));
-		base = h_server(server);
+		ends_serve(&e);
 		base_none = h_server(none);
 
-		CHECK_INT(connection(client, base_none), 0);
-		session_read(fd, &c);
+		CHECK_INT(connection(e.client, base_none), 0);
+		session_read(e.fd, &c);
 		CHECK_INT(c.len, 0);
-		CHECK_INT(connection(client, base), 0);
-		CHECK_INT(connection(forgetful, base), 0);
-		CHECK_INT(connection(client, base), 1);
-		CHECK_INT(connection(client, base_none), 0);
+		CHECK_INT(connection(e.client, e.base), 0);
+		CHECK_INT(connection(forgetful, e.base), 0);
+		CHECK_INT(connection(e.client, e.base), 1);
+		CHECK_INT(connection(e.client, base_none), 0);
 		/* The setting counts when the connection starts. */
-		CHECK_CONFIG(client, tls_config_set_session_fd(client, -1));
-		CHECK_INT(connection(client, base), 0);
+		CHECK_CONFIG(e.client, tls_config_set_session_fd(e.client, -1));
+		CHECK_INT(connection(e.client, e.base), 0);
 		CHECK_CONFIG(forgetful,
-		    tls_config_set_session_fd(forgetful, fd));
-		CHECK_INT(connection(forgetful, base), 1);
+		    tls_config_set_session_fd(forgetful, e.fd));
+		CHECK_INT(connection(forgetful, e.base), 1);
 
-		tls_free(base);
+		ends_close(&e);
 		tls_free(base_none);
-		tls_config_free(client);
 		tls_config_free(forgetful);
-		tls_config_free(server);
 		tls_config_free(none);
-		close(fd);
 	}
 	h_case = NULL;
 }
@@ -662,37 +678,30 @@ two_contexts(void **state)
 static void
 configured_again(void **state)
 {
-	struct tls_config *client, *server;
-	struct tls *base;
+	struct ends e;
 	size_t v;
-	int fd;
 
 	(void)state;
 	for (v = 0; v < NVERSIONS; v++) {
 		h_case = versions[v].name;
-		fd = session_file();
-		client = client_config(fd, versions[v].bits);
-		server = server_config("rsa", "id", 0);
-		base = h_server(server);
-		CHECK_INT(connection(client, base), 0);
-		CHECK_TLS(base, tls_configure(base, server));
-		CHECK_INT(connection(client, base), 1);
-		CHECK_CONFIG(server,
-		    tls_config_set_keypair_file(server,
+		ends_open(&e, versions[v].bits, "rsa", "id", 0);
+		ends_serve(&e);
+		CHECK_INT(connection(e.client, e.base), 0);
+		CHECK_TLS(e.base, tls_configure(e.base, e.server));
+		CHECK_INT(connection(e.client, e.base), 1);
+		CHECK_CONFIG(e.server,
+		    tls_config_set_keypair_file(e.server,
 			h_cert("ecdsa-chain.pem"), h_cert("ecdsa.key")));
-		CHECK_CONFIG(server, tls_config_set_alpn(server, "h2"));
-		CHECK_TLS(base, tls_configure(base, server));
+		CHECK_CONFIG(e.server, tls_config_set_alpn(e.server, "h2"));
+		CHECK_TLS(e.base, tls_configure(e.base, e.server));
 		/* A suite of TLS 1.2 has to fit the key. */
-		CHECK_INT(connection(client, base), v == 1);
-		CHECK_CONFIG(server, tls_config_set_session_id(server,
-					 (const unsigned char *)"di", 2));
-		CHECK_TLS(base, tls_configure(base, server));
-		CHECK_INT(connection(client, base), 0);
-		CHECK_INT(connection(client, base), 1);
-		tls_free(base);
-		tls_config_free(client);
-		tls_config_free(server);
-		close(fd);
+		CHECK_INT(connection(e.client, e.base), v == 1);
+		CHECK_CONFIG(e.server, tls_config_set_session_id(e.server,
+					   (const unsigned char *)"di", 2));
+		CHECK_TLS(e.base, tls_configure(e.base, e.server));
+		CHECK_INT(connection(e.client, e.base), 0);
+		CHECK_INT(connection(e.client, e.base), 1);
+		ends_close(&e);
 	}
 	h_case = NULL;
 }
@@ -701,56 +710,52 @@ configured_again(void **state)
 static void
 rekeying(void **state)
 {
-	struct tls_config *client, *server, *other;
+	struct ends e;
+	struct tls_config *other;
 	struct content with[6], c;
-	struct tls *base, *newest;
+	struct tls *newest;
 	char name[64];
 	uint32_t i, j;
 	size_t v;
-	int fd;
 
 	(void)state;
 	for (v = 0; v < NVERSIONS; v++) {
-		fd = session_file();
-		client = client_config(fd, versions[v].bits);
-		server = server_config("ecdsa", "id", 1);
-		base = h_server(server);
+		ends_open(&e, versions[v].bits, "ecdsa", "id", 1);
+		ends_serve(&e);
 		for (i = 1; i <= 5; i++) {
 			snprintf(name, sizeof(name), "%s, key %u",
 			    versions[v].name, i);
 			h_case = name;
 			if (i > 1)
-				add_key(server, i);
-			session_write(fd, "", 0);
-			CHECK_INT(connection(client, base), 0);
-			session_read(fd, &with[i]);
+				add_key(e.server, i);
+			session_write(e.fd, "", 0);
+			CHECK_INT(connection(e.client, e.base), 0);
+			session_read(e.fd, &with[i]);
 			for (j = 1; j <= i; j++)
-				CHECK_INT(
-				    connection_with(client, fd, base, &with[j]),
+				CHECK_INT(connection_with(e.client, e.fd,
+					      e.base, &with[j]),
 				    i - j < 4);
 			/* Whatever it was: now it is the newest. */
-			session_read(fd, &c);
+			session_read(e.fd, &c);
 			other = server_config("ecdsa", "id", i);
 			newest = h_server(other);
-			CHECK_INT(connection_with(client, fd, newest, &c), 1);
+			CHECK_INT(connection_with(e.client, e.fd, newest, &c),
+			    1);
 			if (i > 1)
-				CHECK_INT(connection_with(client, fd, newest,
-					      &with[i - 1]),
+				CHECK_INT(connection_with(e.client, e.fd,
+					      newest, &with[i - 1]),
 				    0);
 			/* What an old key sealed is sealed anew. */
 			if (i > 1) {
-				CHECK_INT(connection_with(client, fd, base,
-					      &with[i - 1]),
+				CHECK_INT(connection_with(e.client, e.fd,
+					      e.base, &with[i - 1]),
 				    1);
-				CHECK_INT(connection(client, newest), 1);
+				CHECK_INT(connection(e.client, newest), 1);
 			}
 			tls_free(newest);
 			tls_config_free(other);
 		}
-		tls_free(base);
-		tls_config_free(client);
-		tls_config_free(server);
-		close(fd);
+		ends_close(&e);
 	}
 	h_case = NULL;
 }
@@ -759,32 +764,27 @@ rekeying(void **state)
 static void
 from_own_keys_to_given(void **state)
 {
-	struct tls_config *client, *server, *other;
-	struct tls *base, *second;
+	struct ends e;
+	struct tls_config *other;
+	struct tls *second;
 	size_t v;
-	int fd;
 
 	(void)state;
 	for (v = 0; v < NVERSIONS; v++) {
 		h_case = versions[v].name;
-		fd = session_file();
-		client = client_config(fd, versions[v].bits);
-		server = server_config("ecdsa", "id", 0);
-		base = h_server(server);
-		CHECK_INT(connection(client, base), 0);
-		CHECK_INT(connection(client, base), 1);
-		add_key(server, 1);
-		connection(client, base);
+		ends_open(&e, versions[v].bits, "ecdsa", "id", 0);
+		ends_serve(&e);
+		CHECK_INT(connection(e.client, e.base), 0);
+		CHECK_INT(connection(e.client, e.base), 1);
+		add_key(e.server, 1);
+		connection(e.client, e.base);
 		/* At the latest now the ticket is one of the new key. */
 		other = server_config("ecdsa", "id", 1);
 		second = h_server(other);
-		CHECK_INT(connection(client, second), 1);
+		CHECK_INT(connection(e.client, second), 1);
 		tls_free(second);
-		tls_free(base);
+		ends_close(&e);
 		tls_config_free(other);
-		tls_config_free(server);
-		tls_config_free(client);
-		close(fd);
 	}
 	h_case = NULL;
 }
@@ -889,53 +889,49 @@ fails(struct tls_config *client, struct tls *server, const char *servername,
 static void
 client_verifies_again(void **state)
 {
-	struct tls_config *client, *server;
+	struct ends e;
 	struct content c;
-	struct tls *base;
 	size_t v;
-	int fd;
 
 	(void)state;
 	for (v = 0; v < NVERSIONS; v++) {
 		h_case = versions[v].name;
-		fd = session_file();
-		server = server_config("ecdsa", "id", 1);
-		base = h_server(server);
-		client = client_config(fd, versions[v].bits);
-		CHECK_INT(connection(client, base), 0);
-		CHECK_INT(connection(client, base), 1);
-		session_read(fd, &c);
+		ends_open(&e, versions[v].bits, "ecdsa", "id", 1);
+		ends_serve(&e);
+		CHECK_INT(connection(e.client, e.base), 0);
+		CHECK_INT(connection(e.client, e.base), 1);
+		session_read(e.fd, &c);
 
 		/* The session is not bound to a name; the certificate is. */
-		session_write(fd, c.data, c.len);
-		fails(client, base, "elsewhere.test",
+		session_write(e.fd, c.data, c.len);
+		fails(e.client, e.base, "elsewhere.test",
 		    "name `elsewhere.test' not present in server certificate",
 		    NULL);
-		session_write(fd, c.data, c.len);
-		CHECK_CONFIG(client, tls_config_set_verify_depth(client, 1));
-		fails(client, base, "localhost", "certificate chain too long",
-		    NULL);
-		CHECK_CONFIG(client, tls_config_set_verify_depth(client, 6));
-		session_write(fd, c.data, c.len);
-		CHECK_CONFIG(client,
-		    tls_config_set_ca_file(client, h_cert("other-root.pem")));
-		fails(client, base, "localhost",
+		session_write(e.fd, c.data, c.len);
+		CHECK_CONFIG(e.client,
+		    tls_config_set_verify_depth(e.client, 1));
+		fails(e.client, e.base, "localhost",
+		    "certificate chain too long", NULL);
+		CHECK_CONFIG(e.client,
+		    tls_config_set_verify_depth(e.client, 6));
+		session_write(e.fd, c.data, c.len);
+		CHECK_CONFIG(e.client,
+		    tls_config_set_ca_file(e.client, h_cert("other-root.pem")));
+		fails(e.client, e.base, "localhost",
 		    "certificate verification failed: ", NULL);
-		session_write(fd, c.data, c.len);
-		CHECK_CONFIG(client,
-		    tls_config_set_ca_file(client, h_cert("root.pem")));
-		CHECK_CONFIG(client,
-		    tls_config_set_crl_file(client, h_cert("crl-ecdsa.pem")));
-		fails(client, base, "localhost", "certificate revoked", NULL);
-		session_write(fd, c.data, c.len);
-		CHECK_CONFIG(client,
-		    tls_config_set_crl_file(client, h_cert("crl-none.pem")));
-		CHECK_INT(connection(client, base), 1);
+		session_write(e.fd, c.data, c.len);
+		CHECK_CONFIG(e.client,
+		    tls_config_set_ca_file(e.client, h_cert("root.pem")));
+		CHECK_CONFIG(e.client,
+		    tls_config_set_crl_file(e.client, h_cert("crl-ecdsa.pem")));
+		fails(e.client, e.base, "localhost", "certificate revoked",
+		    NULL);
+		session_write(e.fd, c.data, c.len);
+		CHECK_CONFIG(e.client,
+		    tls_config_set_crl_file(e.client, h_cert("crl-none.pem")));
+		CHECK_INT(connection(e.client, e.base), 1);
 
-		tls_free(base);
-		tls_config_free(client);
-		tls_config_free(server);
-		close(fd);
+		ends_close(&e);
 	}
 	h_case = NULL;
 }
@@ -956,11 +952,10 @@ unverified_session(void **state)
 		{ "wrongname", 1, "name `localhost' not present" },
 		{ "cn", 1, NULL },
 	};
-	struct tls_config *careless, *client, *server;
-	struct tls *base;
+	struct ends e;
+	struct tls_config *careless;
 	char name[64];
 	size_t i, v;
-	int fd;
 
 	(void)state;
 	for (i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
@@ -968,25 +963,21 @@ unverified_session(void **state)
 			snprintf(name, sizeof(name), "%s, %s", cases[i].name,
 			    versions[v].name);
 			h_case = name;
-			fd = session_file();
-			server = server_config(cases[i].name, "id", 1);
-			base = h_server(server);
-			careless = client_config(fd, versions[v].bits);
+			ends_open(&e, versions[v].bits, cases[i].name, "id", 1);
+			ends_serve(&e);
+			careless = client_config(e.fd, versions[v].bits);
 			tls_config_insecure_noverifycert(careless);
 			tls_config_insecure_noverifyname(careless);
-			client = client_config(fd, versions[v].bits);
-			CHECK_INT(connection(careless, base), 0);
-			CHECK_INT(connection(careless, base), cases[i].resumes);
+			CHECK_INT(connection(careless, e.base), 0);
+			CHECK_INT(connection(careless, e.base),
+			    cases[i].resumes);
 			if (cases[i].want != NULL)
-				fails(client, base, "localhost", cases[i].want,
-				    NULL);
+				fails(e.client, e.base, "localhost",
+				    cases[i].want, NULL);
 			else
-				CHECK_INT(connection(client, base), 1);
-			tls_free(base);
+				CHECK_INT(connection(e.client, e.base), 1);
+			ends_close(&e);
 			tls_config_free(careless);
-			tls_config_free(client);
-			tls_config_free(server);
-			close(fd);
 		}
 	}
 	h_case = NULL;
@@ -1010,29 +1001,28 @@ server_verifies_again(void **state)
 		    "certificate revoked" },
 		{ "another revoked", "root.pem", "crl-ecdsa.pem", 6, NULL },
 	};
-	struct tls_config *client, *server, *later;
+	struct ends e;
+	struct tls_config *later;
 	struct content c;
-	struct tls *base, *base_later;
+	struct tls *base_later;
 	char name[64];
 	size_t i, v;
-	int fd, optional;
+	int optional;
 
 	(void)state;
 	for (v = 0; v < NVERSIONS; v++) {
-		fd = session_file();
-		client = client_config(fd, versions[v].bits);
-		CHECK_CONFIG(client,
-		    tls_config_set_keypair_file(client,
+		ends_open(&e, versions[v].bits, "rsa", "id", 1);
+		CHECK_CONFIG(e.client,
+		    tls_config_set_keypair_file(e.client,
 			h_cert("client-chain.pem"), h_cert("client.key")));
-		server = server_config("rsa", "id", 1);
-		CHECK_CONFIG(server,
-		    tls_config_set_ca_file(server, h_cert("root.pem")));
-		tls_config_verify_client(server);
-		base = h_server(server);
+		CHECK_CONFIG(e.server,
+		    tls_config_set_ca_file(e.server, h_cert("root.pem")));
+		tls_config_verify_client(e.server);
+		ends_serve(&e);
 		h_case = versions[v].name;
-		CHECK_INT(connection(client, base), 0);
-		CHECK_INT(connection(client, base), 1);
-		session_read(fd, &c);
+		CHECK_INT(connection(e.client, e.base), 0);
+		CHECK_INT(connection(e.client, e.base), 1);
+		session_read(e.fd, &c);
 		for (i = 0; i < 2 * sizeof(cases) / sizeof(cases[0]); i++) {
 			optional = i % 2 == 1;
 			snprintf(name, sizeof(name), "%s, %s, %s",
@@ -1053,19 +1043,16 @@ server_verifies_again(void **state)
 			else
 				tls_config_verify_client(later);
 			base_later = h_server(later);
-			session_write(fd, c.data, c.len);
+			session_write(e.fd, c.data, c.len);
 			if (cases[i / 2].want != NULL)
-				fails(client, base_later, "localhost", NULL,
+				fails(e.client, base_later, "localhost", NULL,
 				    cases[i / 2].want);
 			else
-				CHECK_INT(connection(client, base_later), 1);
+				CHECK_INT(connection(e.client, base_later), 1);
 			tls_free(base_later);
 			tls_config_free(later);
 		}
-		tls_free(base);
-		tls_config_free(client);
-		tls_config_free(server);
-		close(fd);
+		ends_close(&e);
 	}
 	h_case = NULL;
 }
@@ -1074,37 +1061,35 @@ server_verifies_again(void **state)
 static void
 session_without_certificate(void **state)
 {
-	struct tls_config *client, *server, *later;
+	struct ends e;
+	struct tls_config *later;
 	struct content c;
-	struct tls *base, *base_later;
+	struct tls *base_later;
 	struct h_pair p;
 	size_t v;
-	int fd;
 
 	(void)state;
 	for (v = 0; v < NVERSIONS; v++) {
 		h_case = versions[v].name;
-		fd = session_file();
-		client = client_config(fd, versions[v].bits);
-		server = server_config("rsa", "id", 1);
+		ends_open(&e, versions[v].bits, "rsa", "id", 1);
 		later = server_config("rsa", "id", 1);
 		CHECK_CONFIG(later,
 		    tls_config_set_ca_file(later, h_cert("root.pem")));
 		tls_config_verify_client(later);
-		base = h_server(server);
+		ends_serve(&e);
 		base_later = h_server(later);
-		CHECK_INT(connection(client, base), 0);
-		CHECK_INT(connection(client, base), 1);
-		session_read(fd, &c);
-		fails(client, base_later, "localhost", NULL,
+		CHECK_INT(connection(e.client, e.base), 0);
+		CHECK_INT(connection(e.client, e.base), 1);
+		session_read(e.fd, &c);
+		fails(e.client, base_later, "localhost", NULL,
 		    "peer did not return a certificate");
 
 		/* With one it isn't a matter of the session. */
-		CHECK_CONFIG(client,
-		    tls_config_set_keypair_file(client,
+		CHECK_CONFIG(e.client,
+		    tls_config_set_keypair_file(e.client,
 			h_cert("client-chain.pem"), h_cert("client.key")));
-		session_write(fd, c.data, c.len);
-		pair_start(&p, client, base_later, "localhost");
+		session_write(e.fd, c.data, c.len);
+		pair_start(&p, e.client, base_later, "localhost");
 		h_pair_handshake(&p);
 		CHECK_TLS(p.client, p.crv);
 		CHECK_TLS(p.server, p.srv);
@@ -1112,12 +1097,9 @@ session_without_certificate(void **state)
 		CHECK_INT(tls_conn_session_resumed(p.server), 0);
 		h_pair_free(&p);
 
-		tls_free(base);
+		ends_close(&e);
 		tls_free(base_later);
-		tls_config_free(client);
-		tls_config_free(server);
 		tls_config_free(later);
-		close(fd);
 	}
 	h_case = NULL;
 }
@@ -1220,38 +1202,31 @@ server_processes(void **state)
 static void
 worker_killed(void **state)
 {
-	struct tls_config *client, *server;
+	struct ends e;
 	struct content first;
-	struct tls *base;
 	pid_t worker;
 	size_t v;
-	int fd;
 
 	(void)state;
 	PROXY_ONLY();
 	for (v = 0; v < NVERSIONS; v++) {
 		h_case = versions[v].name;
-		fd = session_file();
-		client = client_config(fd, versions[v].bits);
-		server = server_config("ecdsa", "id", 1);
-		base = h_server(server);
-		CHECK_INT(connection(client, base), 0);
-		session_read(fd, &first);
+		ends_open(&e, versions[v].bits, "ecdsa", "id", 1);
+		ends_serve(&e);
+		CHECK_INT(connection(e.client, e.base), 0);
+		session_read(e.fd, &first);
 		worker = h_wait_helper("worker", -1);
 		CHECK_INT(kill(worker, SIGKILL), 0);
 		worker = h_wait_helper("worker", worker);
-		CHECK_INT(connection(client, base), 1);
+		CHECK_INT(connection(e.client, e.base), 1);
 
-		add_key(server, 2);
-		CHECK_INT(connection(client, base), 1);
+		add_key(e.server, 2);
+		CHECK_INT(connection(e.client, e.base), 1);
 		CHECK_INT(kill(worker, SIGKILL), 0);
 		h_wait_helper("worker", worker);
-		CHECK_INT(connection(client, base), 1);
-		CHECK_INT(connection_with(client, fd, base, &first), 1);
-		tls_free(base);
-		tls_config_free(client);
-		tls_config_free(server);
-		close(fd);
+		CHECK_INT(connection(e.client, e.base), 1);
+		CHECK_INT(connection_with(e.client, e.fd, e.base, &first), 1);
+		ends_close(&e);
 	}
 	h_case = NULL;
 }
@@ -1293,56 +1268,52 @@ file_contents(void **state)
 		("-----BEGIN CERTIFICATE-----\nAAAA\n"
 		 "-----END CERTIFICATE-----\n"),
 		"-----BEGIN LIBTLS-PROXY SESSION-----\nAAAA\n" };
-	struct tls_config *client, *server;
 	struct content good, bad, after;
-	struct tls *base;
+	struct ends e;
 	struct h_pair p;
 	pid_t worker;
 	size_t i, v;
-	int fd;
 
 	(void)state;
 	PROXY_ONLY(); /* The format is everybody's own. */
 	for (v = 0; v < NVERSIONS; v++) {
 		h_case = versions[v].name;
-		fd = session_file();
-		client = client_config(fd, versions[v].bits);
-		server = server_config("ecdsa", "id", 1);
-		base = h_server(server);
+		ends_open(&e, versions[v].bits, "ecdsa", "id", 1);
+		ends_serve(&e);
 
 		/* Another libtls's session is none, and is replaced. */
-		session_write(fd, libressl, strlen(libressl));
-		CHECK_INT(connection(client, base), 0);
-		session_check(fd);
-		CHECK_INT(connection(client, base), 1);
-		session_read(fd, &good);
+		session_write(e.fd, libressl, strlen(libressl));
+		CHECK_INT(connection(e.client, e.base), 0);
+		session_check(e.fd);
+		CHECK_INT(connection(e.client, e.base), 1);
+		session_read(e.fd, &good);
 
 		for (i = 0; i < sizeof(garbage) / sizeof(garbage[0]); i++) {
 			h_case = garbage[i];
-			session_write(fd, garbage[i], strlen(garbage[i]));
-			refused_file(client, base);
+			session_write(e.fd, garbage[i], strlen(garbage[i]));
+			refused_file(e.client, e.base);
 			/* It may be somebody's only copy of something. */
-			session_read(fd, &after);
+			session_read(e.fd, &after);
 			CHECK_INT(after.len, strlen(garbage[i]));
 			CHECK_MEM(after.data, garbage[i], after.len);
 		}
 		h_case = versions[v].name;
-		session_write(fd, good.data, good.len - 10);
-		refused_file(client, base);
+		session_write(e.fd, good.data, good.len - 10);
+		refused_file(e.client, e.base);
 		bad = good;
 		bad.data[bad.len++] = 'x';
-		session_write(fd, bad.data, bad.len);
-		refused_file(client, base);
-		session_write(fd, "\0", 1);
-		refused_file(client, base);
+		session_write(e.fd, bad.data, bad.len);
+		refused_file(e.client, e.base);
+		session_write(e.fd, "\0", 1);
+		refused_file(e.client, e.base);
 
 		/* Our own, but damaged: a new start, or an error. */
 		worker = h_wait_helper("worker", -1);
 		for (i = 40; i < good.len - 40; i += 61) {
 			bad = good;
 			bad.data[i] = bad.data[i] == 'A' ? 'B' : 'A';
-			session_write(fd, bad.data, bad.len);
-			pair_start(&p, client, base, "localhost");
+			session_write(e.fd, bad.data, bad.len);
+			pair_start(&p, e.client, e.base, "localhost");
 			h_pair_handshake(&p);
 			if (p.crv == -1)
 				CHECK(tls_error(p.client) != NULL);
@@ -1351,12 +1322,9 @@ file_contents(void **state)
 			h_pair_free(&p);
 		}
 		CHECK_INT(h_helper("worker"), worker);
-		CHECK_INT(connection_with(client, fd, base, &good), 1);
+		CHECK_INT(connection_with(e.client, e.fd, e.base, &good), 1);
 
-		tls_free(base);
-		tls_config_free(client);
-		tls_config_free(server);
-		close(fd);
+		ends_close(&e);
 	}
 	h_case = NULL;
 }
@@ -1490,25 +1458,24 @@ file_is_closed(void **state)
 static void
 file_in_parallel(void **state)
 {
-	struct tls_config *client, *server;
+	struct ends e;
 	struct h_pair p[16];
-	struct tls *base;
 	size_t i, v;
-	int fd, round;
+	int round;
 
 	(void)state;
 	for (v = 0; v < 2 * NVERSIONS; v++) {
 		h_case = versions[v / 2].name;
-		fd = session_file();
-		client = client_config(fd, versions[v / 2].bits);
+		ends_open(&e, versions[v / 2].bits, "ecdsa", NULL, 1);
 		if (v % 2 == 1)
-			CHECK_CONFIG(client, tls_config_set_isolation(client,
-						 TLS_ISOLATION_CONNECTION));
-		server = server_config("ecdsa", NULL, 1);
-		base = h_server(server);
+			CHECK_CONFIG(e.client,
+			    tls_config_set_isolation(e.client,
+				TLS_ISOLATION_CONNECTION));
+		ends_serve(&e);
 		for (round = 0; round < 4; round++) {
 			for (i = 0; i < 16; i++)
-				pair_start(&p[i], client, base, "localhost");
+				pair_start(&p[i], e.client, e.base,
+				    "localhost");
 			for (i = 0; i < 16; i++) {
 				h_pair_handshake(&p[i]);
 				CHECK_TLS(p[i].client, p[i].crv);
@@ -1520,13 +1487,10 @@ file_in_parallel(void **state)
 				h_pair_echo(&p[i]);
 				h_pair_free(&p[i]);
 			}
-			session_check(fd);
-			CHECK_INT(connection(client, base), 1);
+			session_check(e.fd);
+			CHECK_INT(connection(e.client, e.base), 1);
 		}
-		tls_free(base);
-		tls_config_free(client);
-		tls_config_free(server);
-		close(fd);
+		ends_close(&e);
 	}
 	h_case = NULL;
 }
@@ -1546,39 +1510,32 @@ lock(int fd, short type)
 static void
 file_is_locked(void **state)
 {
-	struct tls_config *client, *server;
+	struct ends e;
 	struct content before, after;
-	struct tls *base;
 	size_t v;
-	int fd;
 
 	(void)state;
 	for (v = 0; v < NVERSIONS; v++) {
 		h_case = versions[v].name;
-		fd = session_file();
-		client = client_config(fd, versions[v].bits);
-		server = server_config("ecdsa", NULL, 1);
-		base = h_server(server);
-		CHECK_INT(connection(client, base), 0);
-		session_read(fd, &before);
-		lock(fd, F_WRLCK);
-		CHECK_INT(connection(client, base), 0);
-		session_read(fd, &after);
+		ends_open(&e, versions[v].bits, "ecdsa", NULL, 1);
+		ends_serve(&e);
+		CHECK_INT(connection(e.client, e.base), 0);
+		session_read(e.fd, &before);
+		lock(e.fd, F_WRLCK);
+		CHECK_INT(connection(e.client, e.base), 0);
+		session_read(e.fd, &after);
 		CHECK_STR(after.data, before.data);
-		lock(fd, F_RDLCK);
-		CHECK_INT(connection(client, base), 1);
-		session_read(fd, &after);
+		lock(e.fd, F_RDLCK);
+		CHECK_INT(connection(e.client, e.base), 1);
+		session_read(e.fd, &after);
 		CHECK_STR(after.data, before.data);
 		/* And nobody keeps it locked afterwards. */
-		lock(fd, F_UNLCK);
-		CHECK_INT(connection(client, base), 1);
-		lock(fd, F_WRLCK);
-		session_read(fd, &after);
+		lock(e.fd, F_UNLCK);
+		CHECK_INT(connection(e.client, e.base), 1);
+		lock(e.fd, F_WRLCK);
+		session_read(e.fd, &after);
 		CHECK(strcmp(after.data, before.data) != 0);
-		tls_free(base);
-		tls_config_free(client);
-		tls_config_free(server);
-		close(fd);
+		ends_close(&e);
 	}
 	h_case = NULL;
 }
@@ -1587,24 +1544,18 @@ file_is_locked(void **state)
 static void
 nothing_left(void **state)
 {
-	struct tls_config *client, *server;
-	struct tls *base;
-	int fd, fds, i;
+	struct ends e;
+	int fds, i;
 
 	(void)state;
-	fd = session_file();
-	client = client_config(fd, TLS_PROTOCOLS_DEFAULT);
-	server = server_config("ecdsa", NULL, 0);
-	base = h_server(server);
-	connection(client, base);
+	ends_open(&e, TLS_PROTOCOLS_DEFAULT, "ecdsa", NULL, 0);
+	ends_serve(&e);
+	connection(e.client, e.base);
 	fds = h_fds();
 	for (i = 0; i < 10; i++)
-		CHECK_INT(connection(client, base), 1);
+		CHECK_INT(connection(e.client, e.base), 1);
 	CHECK_INT(h_fds(), fds);
-	tls_free(base);
-	tls_config_free(client);
-	tls_config_free(server);
-	close(fd);
+	ends_close(&e);
 }
 
 /* For tests/interop/resume.sh. */
