@@ -453,13 +453,14 @@ flood_peer(int argc, char **argv)
 		want = n - 100;
 		print_message("%d peers, as no more files can be open\n", want);
 	}
-	open_ends(&e, TLS_ISOLATION_PROCESS);
-	worker = h_wait_helper("worker", -1);
 	listener = h_listen(port, sizeof(port));
 	h_socketpair(SOCK_STREAM, &control, &keep);
 	snprintf(number, sizeof(number), "%d", want);
+	/* While this process may still read what root may. */
 	peers = h_start(&keep, 1, "mute", port, number, (char *)NULL);
 	close(keep);
+	open_ends(&e, TLS_ISOLATION_PROCESS);
+	worker = h_wait_helper("worker", -1);
 	for (i = 0; i < want; i++) {
 		fds[i] = h_accept(listener);
 		h_nonblock(fds[i], 1);
