@@ -6,6 +6,7 @@
 
 #include <dirent.h>
 #include <errno.h>
+#include <grp.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -20,6 +21,8 @@ size_t guest_ntests;
 
 /* A case that cannot run here ends with this status. */
 #define SKIPPED 77
+/* A user who has no other processes. */
+#define NOBODY 61234
 
 void
 guest_skip(const char *why)
@@ -27,6 +30,22 @@ guest_skip(const char *why)
 	printf("%s\n", why);
 	fflush(NULL);
 	_exit(SKIPPED);
+}
+
+void
+guest_change_user(void)
+{
+	CHECK_INT(setgroups(0, NULL), 0);
+	CHECK_INT(setresgid(NOBODY, NOBODY, NOBODY), 0);
+	CHECK_INT(setresuid(NOBODY, NOBODY, NOBODY), 0);
+}
+
+void
+guest_valgrind_reaches_goproxy(void)
+{
+	/* It goes by the path of a descriptor. */
+	if (h_valgrind() && access(getenv("LIBTLS_PROXY_LIBEXEC"), X_OK) == -1)
+		guest_skip("valgrind does not reach goproxy as this user");
 }
 
 /*

@@ -62,6 +62,11 @@ int guest_peer(int argc, char **argv);
 /* Skips the case that runs, from within it, and says why. */
 void guest_skip(const char *why) __attribute__((__noreturn__));
 
+/* Becomes a user who has no other processes; only root can. */
+void guest_change_user(void);
+/* Skips the case where valgrind cannot start what the library has open. */
+void guest_valgrind_reaches_goproxy(void);
+
 /* A child of the case that runs fn and ends; guest_wait checks that it is 0. */
 pid_t guest_fork(void (*fn)(void));
 void guest_wait(pid_t pid);

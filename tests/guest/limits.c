@@ -9,7 +9,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <grp.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -202,17 +201,6 @@ nofile_64_failed_handshake(void)
 	tls_config_free(sconfig);
 }
 
-/* Becomes a user that has no other processes; only root can. */
-static void
-become_nobody(void)
-{
-	const gid_t gid = 61234;
-
-	CHECK_INT(setgroups(0, NULL), 0);
-	CHECK_INT(setresgid(gid, gid, gid), 0);
-	CHECK_INT(setresuid(61234, 61234, 61234), 0);
-}
-
 /* titus forbids itself processes. Leak checkers cannot do without. */
 static void
 nproc_0_after_configure(void)
@@ -223,7 +211,8 @@ nproc_0_after_configure(void)
 
 	guest_load(&files);
 	if (geteuid() == 0)
-		become_nobody();
+		guest_change_user();
+	guest_valgrind_reaches_goproxy();
 	guest_configs(&files, &cconfig, &sconfig);
 	set_limit(RLIMIT_NPROC, 0, 1);
 	h_pair_start(&p, cconfig, sconfig, "localhost");
@@ -245,7 +234,7 @@ nproc_0_early(void)
 
 	guest_load(&files);
 	if (geteuid() == 0)
-		become_nobody();
+		guest_change_user();
 	set_limit(RLIMIT_NPROC, 0, 1);
 	guest_use_files(&files);
 	guest_unload(&files);
@@ -278,7 +267,7 @@ static void
 nproc_0_before(void)
 {
 	if (geteuid() == 0)
-		become_nobody();
+		guest_change_user();
 	set_limit(RLIMIT_NPROC, 0, 1);
 	check_cannot_start("Resource temporarily unavailable");
 	GUEST_END();
