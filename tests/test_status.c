@@ -284,7 +284,31 @@ static const struct {
 	    "\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0"
 	    "\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0",
 	    50, "libtls-proxy \\x1b[31m\\xff\n" },
+	/* See tell_too_much(). */
+	{ "too much of a report", NULL, 0, "not an answer of goproxy's" },
 };
+
+/* A worker that has 130 MB to tell. */
+static void
+tell_too_much(int fd)
+{
+	static const char keeper[45] = "\0\1\0\xd0"
+				       "\0\0\0\1x"
+				       "\0\0\0\1";
+	static const char worker[52] = "\0\1\0\x62";
+	static char failure[65016] = "\0\1\0\x64"
+				     "\0\0\xfd\xe8";
+	char state[sizeof(worker)];
+	int i;
+
+	memcpy(state, worker, sizeof(state));
+	memset(state + sizeof(state) - 4, 0xff, 4);
+	memset(failure + 8, 'A', 65000);
+	(void)send(fd, keeper, sizeof(keeper), MSG_NOSIGNAL);
+	(void)send(fd, state, sizeof(state), MSG_NOSIGNAL);
+	for (i = 0; i < 2000; i++)
+		(void)send(fd, failure, sizeof(failure), MSG_NOSIGNAL);
+}
 
 static int
 liar(int argc, char **argv)
@@ -315,8 +339,11 @@ liar(int argc, char **argv)
 		msg.msg_controllen = sizeof(control.buf);
 		CHECK_INT(recvmsg(b, &msg, MSG_CMSG_CLOEXEC), 4);
 		memcpy(&fd, CMSG_DATA(CMSG_FIRSTHDR(&msg)), sizeof(fd));
-		(void)send(fd, lies[which].answer, lies[which].len,
-		    MSG_NOSIGNAL);
+		if (lies[which].answer == NULL)
+			tell_too_much(fd);
+		else
+			(void)send(fd, lies[which].answer, lies[which].len,
+			    MSG_NOSIGNAL);
 		close(fd);
 	}
 	return 1;

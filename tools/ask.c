@@ -23,6 +23,7 @@
 #define ATTEMPTS 40
 /* Whatever claims to be goproxy does not fill our memory. */
 #define MAX_MESSAGES (1 << 20)
+#define MAX_BYTES    (64 << 20)
 
 static char *
 copy(const struct tlsp_string *string)
@@ -240,6 +241,7 @@ collect(struct report *report, int fd, unsigned int *version)
 	static uint8_t buf[TLSP_WIRE_MESSAGE_MAX];
 	tlsp_deadline end = tlsp_deadline_in(REPORT_MS), silence;
 	int messages, ready;
+	size_t bytes = 0;
 	ssize_t n;
 	pid_t pid;
 
@@ -259,7 +261,9 @@ collect(struct report *report, int fd, unsigned int *version)
 			report->complete = is_complete(report);
 			return 0;
 		}
-		if (take(report, buf, (size_t)n, pid, version) == -1) {
+		bytes += (size_t)n;
+		if (bytes > MAX_BYTES ||
+		    take(report, buf, (size_t)n, pid, version) == -1) {
 			errno = EPROTO;
 			return -1;
 		}
