@@ -8,6 +8,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -39,7 +40,9 @@ open_by_steps(int root, char *path)
 	while ((name = strsep(&path, "/")) != NULL) {
 		if (*name == '\0')
 			continue;
-		fd = openat(dir, name, OPEN_FLAGS | O_NOFOLLOW);
+		/* What has a slash behind it has to be a directory. */
+		fd = openat(dir, name,
+		    OPEN_FLAGS | O_NOFOLLOW | (path != NULL ? O_DIRECTORY : 0));
 		close(dir);
 		if (fd == -1)
 			return -1;
@@ -69,8 +72,8 @@ open_beneath(int root, char *path)
 	return open_by_steps(root, path);
 }
 
-int
-file_open_at(int dir, const char *path)
+static int
+open_shown(int root, const char *path)
 {
 	char *copy, *rest, *name;
 	int fd = -1;
@@ -85,7 +88,7 @@ file_open_at(int dir, const char *path)
 	}
 	strcpy(copy, path);
 	name = copy + strspn(copy, "/");
-	fd = open_beneath(dir, *name == '\0' ? strcpy(copy, ".") : name);
+	fd = open_beneath(root, *name == '\0' ? strcpy(copy, ".") : name);
 
 err:
 	free(copy);
@@ -99,9 +102,22 @@ file_open(const char *root, const char *path)
 
 	if ((dir = open(root, O_RDONLY | O_DIRECTORY | O_CLOEXEC)) == -1)
 		return -1;
-	fd = file_open_at(dir, path);
+	fd = open_shown(dir, path);
 	saved = errno;
 	close(dir);
 	errno = saved;
+	return fd;
+}
+
+int
+file_open_in(const char *root, const char *path, const char *name)
+{
+	char *whole;
+	int fd;
+
+	if (asprintf(&whole, "%s%s", path, name) == -1)
+		return -1;
+	fd = file_open(root, whole);
+	free(whole);
 	return fd;
 }

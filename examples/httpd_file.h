@@ -10,15 +10,16 @@
 /* Whether a name is one that is shown to nobody. */
 bool file_is_hidden(const char *name);
 /*
- * Opens what path, which begins with a slash, names beneath the directory root,
- * or the part of it after a directory's descriptor; -1 and errno.
+ * Opens what path, which begins with a slash, names beneath the directory root;
+ * -1 and errno.
  */
 int file_open(const char *root, const char *path);
-int file_open_at(int dir, const char *path);
+/* The same for a name in the directory path, which ends with a slash. */
+int file_open_in(const char *root, const char *path, const char *name);
 /*
- * A page about a directory; it takes the descriptor over. To be freed, or NULL
- * and errno.
+ * A page about the directory path beneath root, whose descriptor is taken
+ * over. To be freed, or NULL and errno.
  */
-char *file_listing(int dir, const char *path, size_t *len);
+char *file_listing(int dir, const char *root, const char *path, size_t *len);
 
 #endif

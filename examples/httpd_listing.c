@@ -64,7 +64,7 @@ add(struct items *items, const char *name, const struct stat *st)
 
 /* Those that a request would get. */
 static bool
-collect(struct items *items, DIR *dir)
+collect(struct items *items, DIR *dir, const char *root, const char *path)
 {
 	struct dirent *entry;
 	struct stat st;
@@ -77,7 +77,7 @@ collect(struct items *items, DIR *dir)
 			AT_SYMLINK_NOFOLLOW) == -1)
 			continue;
 		if (S_ISLNK(st.st_mode)) {
-			fd = file_open_at(dirfd(dir), entry->d_name);
+			fd = file_open_in(root, path, entry->d_name);
 			if (fd == -1)
 				continue;
 			if (fstat(fd, &st) == -1)
@@ -142,7 +142,7 @@ write_page(FILE *out, const char *path, const struct items *items)
 }
 
 char *
-file_listing(int fd, const char *path, size_t *len)
+file_listing(int fd, const char *root, const char *path, size_t *len)
 {
 	struct items items = { NULL, 0, 0 };
 	char *page = NULL;
@@ -155,7 +155,8 @@ file_listing(int fd, const char *path, size_t *len)
 		close(fd);
 		return NULL;
 	}
-	if (!collect(&items, dir) || (out = open_memstream(&page, len)) == NULL)
+	if (!collect(&items, dir, root, path) ||
+	    (out = open_memstream(&page, len)) == NULL)
 		goto err;
 	if (items.n > 0)
 		qsort(items.list, items.n, sizeof(items.list[0]), compare);

@@ -354,13 +354,14 @@ send_file(struct response *p, const struct request *r, int fd,
 }
 
 static void
-send_listing(struct response *p, const struct request *r, int dir)
+send_listing(struct response *p, const struct request *r, int dir,
+    const char *root)
 {
 	char *page;
 	size_t len;
 	FILE *out;
 
-	if ((page = file_listing(dir, r->path, &len)) == NULL) {
+	if ((page = file_listing(dir, root, r->path, &len)) == NULL) {
 		response_status(p, r, status_of_errno());
 		return;
 	}
@@ -384,7 +385,7 @@ send_directory(struct response *p, const struct request *r, int dir,
 	}
 	errno = ENOENT;
 	if (policy->index != NULL)
-		fd = file_open_at(dir, policy->index);
+		fd = file_open_in(policy->root, r->path, policy->index);
 	if (fd != -1 && fstat(fd, &st) == 0 && S_ISREG(st.st_mode)) {
 		close(dir);
 		send_file(p, r, fd, &st, config_type(config, policy->index));
@@ -395,7 +396,7 @@ send_directory(struct response *p, const struct request *r, int dir,
 		errno = ENOENT;
 	}
 	if (errno == ENOENT && policy->auto_index) {
-		send_listing(p, r, dir);
+		send_listing(p, r, dir, policy->root);
 		return;
 	}
 	/* There is a directory, and nothing of it to be seen. */
