@@ -225,7 +225,8 @@ on_hup(evutil_socket_t signal, short what, void *arg)
 	(void)what;
 	if (s->draining)
 		return;
-	if ((site = s->reload(old)) == NULL || accepting_new(s, site) == -1) {
+	if ((site = s->reload(old)) == NULL || s->ready(site) == -1 ||
+	    accepting_new(s, site) == -1) {
 		site_unref(site);
 		logit(LOG_ERR, "keeps the old configuration");
 		return;
@@ -345,7 +346,10 @@ int
 serve_run(struct site *site, int control, int (*ready)(struct site *),
     struct site *(*reload)(const struct site *))
 {
-	struct serve s = { .site = site, .control = control, .reload = reload };
+	struct serve s = { .site = site,
+		.control = control,
+		.ready = ready,
+		.reload = reload };
 	int rv;
 
 	LIST_INIT(&s.clients);

@@ -25,6 +25,7 @@ struct serve {
 	struct event *signals[4];
 	struct event *on_control;
 	int control; /* the channel to the parent, or -1 */
+	int (*ready)(struct site *);
 	struct site *(*reload)(const struct site *old);
 	bool draining; /* ends when the last client has gone */
 	int nclients;
@@ -34,8 +35,8 @@ struct serve {
 /*
  * Serves until told to end. With a parent, to which control leads, it says
  * that it is ready; without one, when control is -1, ready is called, and
- * reload makes another site at SIGHUP. Takes site over; 0, or -1 after a
- * message.
+ * reload makes another site at SIGHUP, for which ready is called again. Takes
+ * site over; 0, or -1 after a message.
  */
 int serve_run(struct site *site, int control, int (*ready)(struct site *),
     struct site *(*reload)(const struct site *));

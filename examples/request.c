@@ -190,7 +190,6 @@ parse_method(struct request *r)
 		"OPTIONS", "TRACE", "PATCH" };
 	size_t i;
 
-	r->is_head = strcmp(r->method, "HEAD") == 0;
 	if (r->is_head || strcmp(r->method, "GET") == 0)
 		return 200;
 	for (i = 0; i < sizeof(known) / sizeof(known[0]); i++)
@@ -312,6 +311,7 @@ parse_first_line(struct request *r, char *line)
 	    strncmp(version, "HTTP/", 5) != 0)
 		return 400;
 	r->method = line;
+	r->is_head = strcmp(line, "HEAD") == 0;
 	r->target = target;
 	r->version = version;
 	return strcmp(version, "HTTP/1.0") == 0 ||

@@ -15,7 +15,7 @@ source=$(cd "$(dirname "$0")/../.." && pwd)
 httpd=$(cd "$EXAMPLES" && pwd)/httpd
 certs=$TEST_CERTS
 jail=$tmp/jail
-mkdir -p "$jail/htdocs/"{a/dir,b,.well-known,list/sub,noindex} && chmod 755 "$jail"
+mkdir -p "$jail/htdocs/"{a/dir,b,.well-known,list/sub,linked,noindex} && chmod 755 "$jail"
 if [ "$(id -u)" = 0 ]; then
     rights="chroot \"$jail\"
         user nobody"
@@ -37,6 +37,8 @@ files() {
     ln -s ../../outside "$root/a/link"
     ln -s /etc/passwd "$root/list/passwd"
     ln -s sub "$root/list/other"
+    ln -s ../index.html "$root/list/above"
+    ln -s ../index.html "$root/linked/index.html"
     echo 'none' >"$root/noindex/file"
     echo 'custom' >"$root/a/dir/start.htm"
     echo 'x' >"$root/a/file.weird"
@@ -393,7 +395,7 @@ paths() {
     get 200 "$a//a/./dir/../index.html" && body_is a &&
         get 200 "$a/%61/%2e%2e/index.html" && body_is main &&
         get 404 "$a/../../outside" && get 404 "$a/..%2f..%2foutside" &&
-        get 404 "$a/a/link" && get 404 "$a/.hidden" && get 404 "$a/a/../.hidden" &&
+        get 404 "$a/a/link" && get 404 "$a/index.html/" && get 404 "$a/.hidden" && get 404 "$a/a/../.hidden" &&
         get 200 "$a/.well-known/token" && body_is challenge &&
         get 400 "$a/%" && get 400 "$a/%00" && get 400 "$a/%4"
 }
@@ -405,7 +407,9 @@ links() {
         --connect-to ::127.0.0.1: "$a/a/inside")
     if [ "$status" = 200 ]; then
         body_is main && get 200 "$a/list/" &&
-            grep -qF '<a href="./other/">' "$tmp/body"
+            grep -qF '<a href="./other/">' "$tmp/body" &&
+            grep -qF '<a href="./above">' "$tmp/body" &&
+            get 200 "$a/linked/" && body_is main
     else
         [ "$status" = 404 ]
     fi
@@ -489,8 +493,11 @@ methods() {
         raw_is 200 '\r\nGET / HTTP/1.0\r\n\r\n'
 }
 
-# What belongs to a body is not the next request.
+# What belongs to a body is not the next request, nor the next response.
 pipelined() {
+    raw 'HEAD / HTTP/1.1\r\nHost: a.test\r\nExpect: gold\r\n\r\nGET /x HTTP/1.1\r\nHost: a.test\r\nConnection: close\r\n\r\n' &&
+        [ "$(grep -A 1 -x '' "$tmp/raw" | sed -n 2p)" = \
+            'HTTP/1.1 404 Not Found' ] || return 1
     raw 'GET /a/ HTTP/1.1\r\nHost: a.test\r\nContent-Length: 20\r\n\r\nGET /b/ HTTP/1.1\r\n\r\nHEAD /b/ HTTP/1.1\r\nHost: a.test\r\n\r\nGET /x HTTP/1.1\r\nHost: a.test\r\nConnection: close\r\n\r\nGET / HTTP/1.1\r\n\r\n' &&
         [ "$(grep '^HTTP' "$tmp/raw" | cut -d ' ' -f 2 | xargs)" = \
             '200 200 404' ] && ! grep -qx b "$tmp/raw"
@@ -766,10 +773,13 @@ alone() {
     kill -HUP "$server" &&
         wait_for 'a message' has_text 'takes a restart' "$messages" &&
         get 200 "http://a.test:$plain/" || return 1
-    sed -i 's/prefork 1/prefork 0/; s,/htdocs,&/b,' "$tmp/alone.conf"
+    sed -i 's/prefork 1/prefork 0/; s,/htdocs,&/b,; s/127.0.0.2/127.0.0.3/' \
+        "$tmp/alone.conf"
+    rm "$tmp/alone.port"
     kill -HUP "$server" &&
         wait_for 'a message' has_text 'uses the new' "$messages" &&
-        get 200 "http://a.test:$plain/" && body_is b
+        new_ports alone &&
+        at=127.0.0.3 get 200 "http://a.test:${ports[0]}/" && body_is b
 }
 
 # The second one waits until the first has gone.
