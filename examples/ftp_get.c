@@ -150,19 +150,25 @@ change_directory(struct ftp_control *c, const char *path)
 			     : FETCH_DONE;
 }
 
+/* Where the server does not go back no other path can be relied on. */
+static enum fetch_result
+go_home(struct ftp_control *c, enum fetch_result result)
+{
+	if (ftp_control_expect(c, '2', "CWD", c->home) != FETCH_DONE)
+		return give_up(c, NULL, FETCH_NETWORK);
+	return result;
+}
+
 enum fetch_result
 ftp_get_listing(struct ftp_control *c, const char *path, struct output *o)
 {
-	enum fetch_result result, back;
+	enum fetch_result result;
 
 	/* LIST may take an argument for a pattern, or for options. */
 	if ((result = change_directory(c, path)) != FETCH_DONE)
 		return result;
 	result = transfer(c, "LIST", NULL, o);
-	if (c->conn == NULL)
-		return result;
-	back = ftp_control_expect(c, '2', "CWD", c->home);
-	return result != FETCH_DONE ? result : back;
+	return c->conn != NULL ? go_home(c, result) : result;
 }
 
 static void
@@ -240,9 +246,7 @@ list(struct ftp_control *c, const char *path, struct listing *l)
 	}
 	if (result != FETCH_DONE && result != FETCH_REFUSED)
 		return give_up(c, NULL, result);
-	if (!c->has_mlsd && result == FETCH_DONE)
-		result = ftp_control_expect(c, '2', "CWD", c->home);
-	return result;
+	return c->has_mlsd ? result : go_home(c, result);
 }
 
 static enum fetch_result get_tree(struct ftp_control *c, const char *path,

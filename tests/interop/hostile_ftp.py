@@ -39,6 +39,10 @@ LISTS = {
     "nonsense": ["total 8", "evil"],
     "windows": ["01-31-26  11:59PM       10000 file",
                 "01-31-26  11:59PM       <DIR> .."],
+    "cut-line": ["-rw-r--r-- 1 a b 10000 Jan  1 2020 file"],
+    "closed": ["drwxr-xr-x 1 a b 1 Jan  1 2020 sub",
+               "-rw-r--r-- 1 a b 10000 Jan  1 2020 file"],
+    "lost": ["-rw-r--r-- 1 a b 10000 Jan  1 2020 file"],
 }
 
 
@@ -49,6 +53,7 @@ class Client:
         self.connection = connection
         self.protected = False
         self.listener = None
+        self.directory = "/"
 
     def say(self, text):
         self.connection.sendall(text.encode("latin-1") + b"\r\n")
@@ -77,7 +82,8 @@ class Client:
         self.say("226 that was all")
 
     def listing(self, lines):
-        self.data("".join(line + "\r\n" for line in lines).encode("latin-1"))
+        text = "".join(line + "\r\n" for line in lines)
+        self.data(text[:-2 if MODE == "cut-line" else None].encode("latin-1"))
 
     def passive(self, extended):
         self.listener = socket.create_server(("127.0.0.1", 0))
@@ -125,10 +131,22 @@ class Client:
                 self.say("550 unknown")
             elif word == "MLSD":
                 self.listing(NAMES.get(MODE, NAMES["good"]))
+            elif word == "CWD":
+                if MODE == "lost" and argument == "/":
+                    self.say("550 no way back")
+                else:
+                    self.directory = os.path.join(self.directory, argument)
+                    self.say("250 ok")
+            elif word == "LIST" and self.directory == "/x/sub":
+                self.say("550 not for you")
             elif word == "LIST":
                 self.listing(LISTS[MODE])
             elif word == "RETR":
-                if MODE == "nonsense-reply":
+                path = os.path.join(self.directory, argument)
+                if MODE in LISTS and path != "/x/file":
+                    print(path, file=sys.stderr)
+                    self.say("550 no such file")
+                elif MODE == "nonsense-reply":
                     self.say("hello")
                 elif MODE == "escape-reply":
                     self.say("550 \x1b[2J")
