@@ -246,7 +246,7 @@ ftp_control_open(struct ftp_control *c, struct fetch *f, const struct url *url)
 	c->fetch = f;
 	c->server = server;
 	/* Servers ask that data connections take up the control's session. */
-	if (secure_session(&f->secure, url, true) == -1)
+	if (secure_session(&f->secure, url, true, true) == -1)
 		return FETCH_FILE;
 	c->conn = conn_open(&f->net, url->host, url->port, f->timeout);
 	if (c->conn == NULL)

@@ -115,7 +115,7 @@ connect_server(struct fetch *f, struct http *h, struct request *r)
 	if (r->reused)
 		return FETCH_DONE;
 	http_close(h);
-	if (tls && secure_session(&f->secure, &r->url, false) == -1)
+	if (tls && secure_session(&f->secure, &r->url, r->user, false) == -1)
 		return FETCH_FILE;
 	h->conn = conn_open(&f->net, next->host, next->port, f->timeout);
 	if (h->conn == NULL)

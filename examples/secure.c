@@ -72,16 +72,19 @@ secure_pin(struct secure *s, const char *hash)
 	return 0;
 }
 
-/* A file for each server, as a session is no other server's business. */
+/*
+ * A file for each server, as a session is no other server's business; and
+ * another one for strangers, as a session has the client's certificate in it.
+ */
 static int
-open_session(struct secure *s, const struct url *url)
+open_session(struct secure *s, const struct url *url, bool user)
 {
 	char path[PATH_MAX];
 	char *p;
 	int n;
 
-	n = snprintf(path, sizeof(path), "%s/%s,%s", s->sessions, url->host,
-	    url->port);
+	n = snprintf(path, sizeof(path), "%s/%s,%s%s", s->sessions, url->host,
+	    url->port, user ? "" : ",stranger");
 	if (n < 0 || (size_t)n >= sizeof(path)) {
 		complain("%s: name too long", s->sessions);
 		return -1;
@@ -117,23 +120,20 @@ open_unnamed(struct secure *s)
 }
 
 int
-secure_session(struct secure *s, const struct url *url, bool always)
+secure_session(struct secure *s, const struct url *url, bool user, bool always)
 {
-	struct tls_config *configs[] = { s->user, s->stranger };
-	size_t i;
+	struct tls_config *config = user ? s->user : s->stranger;
 
 	if (s->session_fd != -1)
 		close(s->session_fd);
 	s->session_fd = -1;
-	if (s->sessions != NULL ? open_session(s, url) == -1
+	if (s->sessions != NULL ? open_session(s, url, user) == -1
 				: always && open_unnamed(s) == -1)
 		return -1;
-	for (i = 0; i < 2; i++)
-		if (tls_config_set_session_fd(configs[i], s->session_fd) ==
-		    -1) {
-			complain("session: %s", tls_config_error(configs[i]));
-			return -1;
-		}
+	if (tls_config_set_session_fd(config, s->session_fd) == -1) {
+		complain("session: %s", tls_config_error(config));
+		return -1;
+	}
 	return 0;
 }
 

@@ -37,9 +37,10 @@ int secure_pin(struct secure *s, const char *hash);
  * Takes up the session that the last connection to this server has left, and
  * keeps the next one, for all handshakes until the next call. Where sessions
  * are not kept from run to run, they are from connection to connection if
- * always.
+ * always. user as in secure_start.
  */
-int secure_session(struct secure *s, const struct url *url, bool always);
+int secure_session(struct secure *s, const struct url *url, bool user,
+    bool always);
 /* A handshake on c; may the server know who the user is? */
 int secure_start(struct secure *s, struct conn *c, bool user);
 

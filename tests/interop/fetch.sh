@@ -136,6 +136,12 @@ resume() {
     touch -d 2020-01-01 data.ftp-part
     ftp -C "$url/data" && cmp data "$dir/root/data" &&
         [ "$(requests '/data 200')" = 1 ] || return 1
+    # The time that it had there was not known.
+    rm data
+    head -c 1000000 /dev/zero >data.ftp-part
+    touch -d @0 data.ftp-part
+    ftp -C "$url/data" && cmp data "$dir/root/data" &&
+        [ "$(requests '/data 200')" = 1 ] || return 1
     # All of it is there and has no name yet.
     mv data data.ftp-part
     ftp -C "$url/data" && cmp data "$dir/root/data" &&
@@ -155,7 +161,12 @@ sessions() { # VERSION
 # Its name says who it is; whoever it redirects to does not learn it.
 client_certificate() {
     local cert=(-S "cert=$TEST_CERTS/client-chain.pem,key=$TEST_CERTS/client.key")
-    ftp "${cert[@]}" -o got "$url/certificate/file" &&
+    rm -rf sessions
+    mkdir sessions
+    cert+=(-s sessions)
+    ftp "${cert[@]}" -o got "https://127.0.0.1:$nginx_port/certificate/file" &&
+        [ "$(<got)" = certificate ] &&
+        ftp "${cert[@]}" -o got "$url/certificate/file" &&
         [ "$(<got)" = certificate ] &&
         ftp "${cert[@]}" -o got "$url/away" && cmp got "$dir/root/data" &&
         [ "$(requests '^https /data .*CN=client')" = 0 ] &&
