@@ -242,7 +242,11 @@ conn_line(struct conn *c, char *line, bool strict)
 	if (c->after_tls && (n = skip_records(c)) != 1)
 		return n;
 	for (;;) {
-		if ((n = conn_fill(c)) != 1)
+		if ((n = conn_fill(c)) == 0 && len > 0) {
+			complain("%s: a line without its end", c->host);
+			return -1;
+		}
+		if (n != 1)
 			return n;
 		one = 1;
 		line[len] = *conn_take(c, &one);

@@ -58,7 +58,8 @@ int conn_fill(struct conn *c);
 char *conn_take(struct conn *c, size_t *len);
 /*
  * A line without its end into CONN_LINE bytes: 1, 0 for EOF, or -1. Lines
- * with zero bytes, and those that end with a mere LF where strict, are errors.
+ * with zero bytes, those that EOF cuts, and those that end with a mere LF where
+ * strict, are errors.
  */
 int conn_line(struct conn *c, char *line, bool strict);
 /*

@@ -159,7 +159,8 @@ put(const struct url *url, const char *name)
 		for (last = name + len; last > name && last[-1] != '/'; last--)
 			continue;
 		len -= (size_t)(last - name);
-		if (len == 0 || len > NAME_MAX || *last == '.') {
+		if (len == 0 || len > NAME_MAX ||
+		    (len <= 2 && strspn(last, ".") == len)) {
 			complain("%s: has no name for the server", name);
 			return FETCH_USAGE;
 		}

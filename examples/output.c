@@ -57,7 +57,8 @@ output_measure(struct output *o)
 		return -1;
 	}
 	if (fstatat(o->dir, o->part, &st, AT_SYMLINK_NOFOLLOW) == 0) {
-		if (S_ISREG(st.st_mode)) {
+		/* See settle. */
+		if (S_ISREG(st.st_mode) && st.st_mtime != 0) {
 			o->start = st.st_size;
 			o->started = st.st_mtime;
 		}
@@ -156,17 +157,18 @@ output_write(struct output *o, const char *data, size_t len)
 
 /*
  * It gets its name while the lock is held, and only if the disk has it. The
- * time that a part has is the server's: else it cannot be gone on with.
+ * time that a part has is the server's, or 0: then it is not gone on with.
  */
 static int
 settle(struct output *o, bool complete)
 {
 	struct timespec times[2] = {
 		{ .tv_nsec = UTIME_OMIT },
-		{ .tv_sec = o->modified },
+		{ .tv_sec = o->modified != -1 ? o->modified : 0 },
 	};
 
-	if ((o->modified != -1 && futimens(o->fd, times) == -1) ||
+	if (((o->modified != -1 || !complete) &&
+		futimens(o->fd, times) == -1) ||
 	    (complete && (fsync(o->fd) == -1 || renameat(o->dir, o->part,
 						    o->dir, o->name) == -1))) {
 		complain("%s: %s", o->name, strerror(errno));

@@ -53,7 +53,11 @@ get() {
         [ "$(stat -c %Y got)" = "$(stat -c %Y "$files/data")" ]
 }
 
-put() { ftp -u "$url/up/" "$files/data" && cmp "$files/data" "$files/up/data"; }
+put() {
+    echo dot >.dot
+    ftp -u "$url/up/" "$files/data" && cmp "$files/data" "$files/up/data" &&
+        ftp -u "$url/up/" .dot && cmp .dot "$files/up/.dot"
+}
 
 tree() {
     rm -rf copy
@@ -279,12 +283,22 @@ names() {
         hostile device 0 '' -R -o hostile x/ && [ -f hostile/device ] &&
         hostile good 0 '' -R -o hostile x/ && [ -s hostile/file ] &&
         [ ! -e hostile/symlink ] &&
-        hostile windows 0 '' -R -o hostile x/ && [ -s hostile/file ]
+        hostile windows 0 '' -R -o hostile x/ && [ -s hostile/file ] &&
+        hostile cut-line 5 'a line without its end' -R -o hostile x/
+}
+
+# LIST has no argument: the directory is changed, and has to be changed back.
+homes() {
+    hostile closed 3 '550 not for you' -R -o hostile x/ &&
+        [ -s hostile/file ] &&
+        hostile lost 2 '550 no way back' -R -o hostile x/ &&
+        [ ! -e hostile/file ]
 }
 
 truncation() {
     hostile cut 5 'truncated' -o hostile/got x && [ ! -e hostile/got ] &&
         [ -s hostile/got.ftp-part ] &&
+        [ "$(stat -c %Y hostile/got.ftp-part)" = 0 ] &&
         hostile size 5 'truncated' -o hostile/got x && [ ! -e hostile/got ]
 }
 
@@ -312,6 +326,7 @@ esac
 chmod 600 netrc
 if have python3; then
     check 'names that lead out of the directory' names
+    check 'directories that are left' homes
     check 'truncated data' truncation
     check 'a dialogue that goes wrong' dialogue
 fi
