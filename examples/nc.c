@@ -454,6 +454,7 @@ check_options(void)
 	/* Its path is no name that a certificate could have. */
 	if (opt.unix_socket && opt.tls && !opt.listen && opt.servername == NULL)
 		errx(1, "-U and -c need -e");
+	opt.relay.more = opt.keep_listening;
 	opt.relay.timeout = opt.timeout;
 }
 

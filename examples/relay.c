@@ -108,8 +108,8 @@ is_over(struct relay *r)
 			r->peer_takes = false;
 		}
 	}
-	if (r->how->half_close && !r->peer_sends && r->down.len == 0 &&
-	    r->output) {
+	if (r->how->half_close && !r->how->more && !r->peer_sends &&
+	    r->down.len == 0 && r->output) {
 		close(STDOUT_FILENO);
 		r->output = false;
 	}

@@ -11,6 +11,7 @@
 struct relay_options {
 	bool no_input;	 /* standard input is not read */
 	bool half_close; /* the end of one direction is passed on */
+	bool more;	 /* comes to standard output after this peer's end */
 	bool quit;	 /* the end of the input is the end of it all */
 	int timeout;	 /* of silence, in milliseconds, or -1 */
 };

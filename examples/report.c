@@ -3,6 +3,7 @@
 
 /* What nc tells about a TLS connection. */
 
+#include <ctype.h>
 #include <err.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -24,11 +25,23 @@ print_time(const char *what, time_t t)
 		warnx("%s: %s", what, text);
 }
 
+/* What the peer has written is not for the terminal to obey. */
 static void
 print_if(const char *what, const char *text)
 {
-	if (text != NULL && *text != '\0')
-		warnx("%s: %s", what, text);
+	char *copy, *s;
+
+	if (text == NULL || *text == '\0')
+		return;
+	if ((copy = strdup(text)) == NULL) {
+		warnx("out of memory");
+		return;
+	}
+	for (s = copy; *s != '\0'; s++)
+		if (!isprint((unsigned char)*s))
+			*s = '?';
+	warnx("%s: %s", what, copy);
+	free(copy);
 }
 
 static void

@@ -191,7 +191,40 @@ keeps_listening() {
 }
 check 'many connections' keeps_listening
 stop "$pid"
+
+# What is in a certificate is not for a terminal.
+odd_url() {
+    openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes \
+        -subj /CN=localhost -keyout url.key -out url.pem \
+        -addext $'authorityInfoAccess=OCSP;URI:http://x/\e[31mred' \
+        2>/dev/null &&
+        serve url -c -C url.pem -K url.key &&
+        nc -c -z -vv -T noverify 2>report
+    wait "$pid"
+    report_has 'OCSP responder: http://x/?\[31mred$'
+}
+
+# The output is that of all of them, also when the first has ended before the
+# input has.
+passes_ends_on() {
+    local i client
+    for i in one two three; do
+        echo "$i" | "$EXAMPLES/nc" -w "$limit" -N localhost "$port" >back &
+        client=$!
+        wait_for "line $i" grep -q "$i" server.out || return 1
+        [ "$i" != one ] || : >end
+        wait "$client" && [ ! -s back ] || return 1
+    done
+}
+rm server.in
+mkfifo server.in end
+cat end >server.in &
+pids+=($!)
+serve server -k -N || not_ok 'nc -l -k -N' server.err
+check 'many connections, each to its end' passes_ends_on
+stop "$pid"
 check 'odd certificates' odd_report
+check 'a certificate with an odd URL' odd_url
 check 'the hash of a client' client_hash
 
 # --- without TLS ---
