@@ -4,7 +4,12 @@ package conn
 
 import (
 	"bytes"
+	"crypto/aes"
+	"crypto/cipher"
+	"crypto/hkdf"
+	"crypto/sha256"
 	"crypto/tls"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
@@ -224,6 +229,76 @@ func (c *corrupter) Read(p []byte) (int, error) {
 		p[n-1] ^= 1
 	}
 	return n, err
+}
+
+// A keyUpdater asks for new keys, as crypto/tls never does.
+type keyUpdater struct {
+	secret []byte
+}
+
+func (k *keyUpdater) expand(label string, n int) []byte {
+	label = "tls13 " + label
+	info := append([]byte{0, byte(n), byte(len(label))}, label...)
+	b, err := hkdf.Expand(sha256.New, k.secret, string(append(info, 0)), n)
+	if err != nil {
+		panic(err)
+	}
+	return b
+}
+
+// records returns a byte of plaintext and a KeyUpdate, the first ones of a key,
+// and goes on to the next.
+func (k *keyUpdater) records() []byte {
+	block, err := aes.NewCipher(k.expand("key", 16))
+	if err != nil {
+		panic(err)
+	}
+	aead, err := cipher.NewGCM(block)
+	if err != nil {
+		panic(err)
+	}
+	nonce := k.expand("iv", 12)
+	var b []byte
+	for _, inner := range [][]byte{{'x', 23}, {24, 0, 0, 1, 1, 22}} {
+		header := []byte{23, 3, 3, 0, byte(len(inner) + aead.Overhead())}
+		b = aead.Seal(append(b, header...), nonce, inner, header)
+		nonce[11] ^= 1
+	}
+	k.secret = k.expand("traffic upd", sha256.Size)
+	return b
+}
+
+// A peer that asks for new keys and does not read the answers, while the
+// writer waits for it.
+func TestKeyUpdateFlood(t *testing.T) {
+	kp := certificate(t, testcert.Options{})
+	s := begin(t, true, newConfig(t, true, kp, nil))
+	var log bytes.Buffer
+	s.peer = tls.Client(s.net, &tls.Config{InsecureSkipVerify: true, KeyLogWriter: &log})
+	if err := s.peer.Handshake(); err != nil {
+		t.Fatal(err)
+	}
+	if s.peer.ConnectionState().CipherSuite != tls.TLS_AES_128_GCM_SHA256 {
+		t.Skip("AES is slow here")
+	}
+	s.result()
+	var k keyUpdater
+	for line := range strings.Lines(log.String()) {
+		if f := strings.Fields(line); f[0] == "CLIENT_TRAFFIC_SECRET_0" {
+			k.secret, _ = hex.DecodeString(f[2])
+		}
+	}
+	s.conn.transport.flushing.Lock()
+	defer s.conn.transport.flushing.Unlock()
+	go func() { _, _ = io.Copy(io.Discard, s.app) }()
+	for range maxPending / recordHeader {
+		if _, err := s.net.Write(k.records()); err != nil {
+			break
+		}
+	}
+	_ = s.net.(*net.TCPConn).CloseWrite()
+	s.wait()
+	s.wantEnding(wire.EndingFailed, ":too many key updates")
 }
 
 func TestPeerAlert(t *testing.T) {

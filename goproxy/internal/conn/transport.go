@@ -21,6 +21,9 @@ const (
 	// stall is how long a peer may accept nothing once the application
 	// has gone.
 	stall = 30 * time.Second
+	// maxPending is more than the writer writes at once. Beyond it there
+	// are answers to the KeyUpdates of a peer that reads none of them.
+	maxPending = 2 * bufferSize
 )
 
 var (
@@ -30,6 +33,7 @@ var (
 	// errAborted is the end of an attempt to send that nobody needs.
 	errAborted = errors.New("aborted")
 	errStalled = unix.ETIMEDOUT
+	errFlood   = errors.New("too many key updates")
 	errTaken   = errors.New("somebody else reads from the socket")
 )
 
@@ -72,11 +76,16 @@ type transport struct {
 	pending  *buffer
 	flushing sync.Mutex // held by who sends
 	aborted  atomic.Bool
+	flooded  atomic.Bool // more than maxPending was pending
 }
 
 var _ net.Conn = (*transport)(nil)
 
 func (t *transport) Read(p []byte) (int, error) {
+	// For crypto/tls an answer that fails is the next writer's trouble.
+	if t.flooded.Load() {
+		return 0, errFlood
+	}
 	if t.handshake {
 		if err := t.flush(); err != nil {
 			return 0, err
@@ -244,6 +253,10 @@ func (t *transport) Write(p []byte) (int, error) {
 	defer t.mu.Unlock()
 	if t.pending == nil {
 		t.pending = getBuffer()
+	}
+	if !t.handshake && len(t.pending.b) > maxPending {
+		t.flooded.Store(true)
+		return 0, errFlood
 	}
 	t.pending.b = append(t.pending.b, p...)
 	return len(p), nil

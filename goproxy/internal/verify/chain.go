@@ -282,9 +282,16 @@ func unknownReason(certs []*x509.Certificate) string {
 	if selfSigned(c) {
 		return "self signed certificate"
 	}
+	// The peer chooses how many there are. crypto/x509 tries no more.
+	const maxChecks = 100
+	checks := 0
 	for range certs[1:] {
 		i := slices.IndexFunc(certs[1:], func(issuer *x509.Certificate) bool {
-			return bytes.Equal(issuer.RawSubject, c.RawIssuer) && c.CheckSignatureFrom(issuer) == nil
+			if !bytes.Equal(issuer.RawSubject, c.RawIssuer) || checks == maxChecks {
+				return false
+			}
+			checks++
+			return c.CheckSignatureFrom(issuer) == nil
 		})
 		if i < 0 {
 			break

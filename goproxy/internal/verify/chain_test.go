@@ -68,6 +68,9 @@ func TestChain(t *testing.T) {
 		c.ExtraExtensions = []pkix.Extension{{Id: asn1.ObjectIdentifier{1, 2, 3, 4}, Critical: true, Value: []byte{5, 0}}}
 	}
 	l, l1, l2 := leaf(root, nil), leaf(ica, nil), leaf(ica2, nil)
+	behind := func(n int) []*x509.Certificate {
+		return slices.Concat(certs(l), slices.Repeat(certs(ca("root", nil, nil)), n), certs(root))
+	}
 	for _, tt := range []struct {
 		name  string
 		roots []*testcert.Pair
@@ -87,6 +90,8 @@ func TestChain(t *testing.T) {
 		{"intermediate missing", []*testcert.Pair{root}, certs(l1), 6, false, "unable to get local issuer certificate"},
 		{"self signed", []*testcert.Pair{root}, certs(selfSigned), 6, false, "self signed certificate"},
 		{"untrusted root sent", []*testcert.Pair{other}, certs(l, root), 6, false, "self signed certificate in certificate chain"},
+		{"untrusted root behind others", []*testcert.Pair{other}, behind(99), 6, false, "self signed certificate in certificate chain"},
+		{"untrusted root behind too many", []*testcert.Pair{other}, behind(100), 6, false, "unable to get local issuer certificate"},
 		{"expired", []*testcert.Pair{root}, certs(leaf(root, expired)), 6, false, "certificate has expired"},
 		{"expired at any time", []*testcert.Pair{root}, certs(leaf(root, expired)), 6, true, ""},
 		{"not yet valid", []*testcert.Pair{root}, certs(leaf(root, future)), 6, false, "certificate is not yet valid"},
