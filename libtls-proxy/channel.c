@@ -225,7 +225,7 @@ tlsp_channel_recvmsg(int fd, struct msghdr *msg, int flags)
 	const size_t room = msg->msg_controllen;
 	ssize_t n;
 
-	if ((n = recvmsg(fd, msg, flags)) == 0) {
+	if ((n = recvmsg(fd, msg, flags)) == 0 && msg->msg_controllen == 0) {
 		msg->msg_controllen = room;
 		n = recvmsg(fd, msg, flags);
 	}
@@ -260,7 +260,8 @@ tlsp_channel_recv(int fd, void *buf, size_t size, int *fds, size_t *nfds,
 		count = (cmsg->cmsg_len - CMSG_LEN(0)) / sizeof(int);
 		memcpy(received, CMSG_DATA(cmsg), count * sizeof(int));
 	}
-	if (count > room || (msg.msg_flags & (MSG_CTRUNC | MSG_TRUNC)) != 0) {
+	if (count > room || (n == 0 && count > 0) ||
+	    (msg.msg_flags & (MSG_CTRUNC | MSG_TRUNC)) != 0) {
 		tlsp_fds_close(received, count);
 		/* The buffer has room for all that anybody may send. */
 		errno = (msg.msg_flags & MSG_CTRUNC) != 0 ? EMFILE : EPROTO;

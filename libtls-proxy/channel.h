@@ -87,8 +87,9 @@ ssize_t tlsp_channel_recvmsg(int fd, struct msghdr *msg, int flags);
 /*
  * Receives once, as recvmsg(2) with flags. *nfds is the room in fds before
  * and the number of descriptors after; the caller owns them. A message that is
- * too long or has too many descriptors is -1 with EPROTO, and where this
- * process had no room for descriptors -1 with EMFILE. Nothing leaks.
+ * too long, has too many descriptors or nothing but descriptors is -1 with
+ * EPROTO, and where this process had no room for descriptors -1 with EMFILE.
+ * Nothing leaks.
  */
 ssize_t tlsp_channel_recv(int fd, void *buf, size_t size, int *fds,
     size_t *nfds, int flags);

@@ -1,10 +1,7 @@
 /* SPDX-License-Identifier: ISC */
 /* Copyright (c) 2026 The libtls-proxy authors */
 
-/*
- * A message that comes right before the end of a channel is not taken for the
- * end, which Linux does where both come while it looks.
- */
+/* What comes as no bytes: an end, or nothing but descriptors. */
 
 #include <sys/socket.h>
 
@@ -34,6 +31,10 @@ send_and_close(void *arg)
 	return arg;
 }
 
+/*
+ * A message that comes right before the end of a channel is not taken for the
+ * end, which Linux does where both come while it looks.
+ */
 static void
 last_message(void **state)
 {
@@ -63,8 +64,35 @@ last_message(void **state)
 	pthread_barrier_destroy(&barrier);
 }
 
+/* Descriptors without a byte are refused, and none stays open. */
+static void
+empty_message(void **state)
+{
+	const int std[] = { 0, 1 };
+	int fds[2], pair[2], before;
+	size_t nfds = 2;
+	char c;
+
+	(void)state;
+	h_socketpair(SOCK_SEQPACKET, &pair[0], &pair[1]);
+	before = h_fds();
+	CHECK_INT(
+	    tlsp_channel_send(pair[1], NULL, 0, std, 2, tlsp_deadline_in(1000)),
+	    0);
+	CHECK_INT(send(pair[1], "m", 1, MSG_NOSIGNAL), 1);
+	CHECK_INT(tlsp_channel_recv(pair[0], &c, 1, fds, &nfds, 0), -1);
+	CHECK_INT(errno, EPROTO);
+	CHECK_INT(h_fds(), before);
+	nfds = 2;
+	CHECK_INT(tlsp_channel_recv(pair[0], &c, 1, fds, &nfds, 0), 1);
+	CHECK_INT(nfds, 0);
+	close(pair[0]);
+	close(pair[1]);
+}
+
 static const struct CMUnitTest tests[] = {
 	cmocka_unit_test(last_message),
+	cmocka_unit_test(empty_message),
 };
 
 static const struct h_peer peers[] = { { NULL, NULL } };

@@ -132,7 +132,7 @@ func (c *Conn) Recv() ([]byte, Fds, error) {
 			// That is told once, and before what it had sent.
 			look()
 		}
-		if n == 0 && err == nil {
+		if n == 0 && oobn == 0 && err == nil {
 			// Linux looks into the queue first, and then whether
 			// the other end is closed: a message that comes in
 			// between is missed, and the end is one only the

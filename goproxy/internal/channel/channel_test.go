@@ -12,6 +12,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"libtls-proxy/goproxy/internal/nowait"
 	"libtls-proxy/goproxy/internal/wire"
 )
 
@@ -119,6 +120,10 @@ func TestRecvErrors(t *testing.T) {
 	}{
 		{"too long", func(fd int) { send(t, fd, make([]byte, wire.MaxMessage+1), 1, 2) }, errTruncated},
 		{"much too long", func(fd int) { send(t, fd, make([]byte, wire.MaxMessage+1000), 1, 2) }, errTruncated},
+		{"nothing but descriptors", func(fd int) {
+			_, _ = nowait.Sendmsg(fd, nil, unix.UnixRights(1, 2))
+			send(t, fd, []byte("x"))
+		}, io.EOF},
 		{"too many descriptors", func(fd int) { send(t, fd, []byte("x"), many...) }, errTruncated},
 		{"end", func(fd int) { _ = unix.Shutdown(fd, unix.SHUT_RDWR) }, io.EOF},
 	} {
