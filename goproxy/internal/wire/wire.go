@@ -251,6 +251,9 @@ func (e *encoder) message(m Message) {
 	m.fields(e)
 }
 
+// Lost is the number of descriptors where what came did not find room.
+const Lost = -1
+
 // Decode decodes a message that sender sent on channel with fds descriptors.
 // Byte slices in the message alias b.
 func Decode(sender, channel string, b []byte, fds int) (Message, error) {
@@ -267,6 +270,9 @@ func Decode(sender, channel string, b []byte, fds int) (Message, error) {
 	}
 	if r.sender != sender || r.channel != channel {
 		return nil, fmt.Errorf("wire: %s from the %s on a %s channel", r.name, sender, channel)
+	}
+	if fds == Lost && r.maxFds > 0 {
+		fds = r.maxFds
 	}
 	if fds < r.minFds || fds > r.maxFds {
 		return nil, fmt.Errorf("wire: %s with %d descriptors", r.name, fds)

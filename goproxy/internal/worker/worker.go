@@ -115,7 +115,7 @@ func (w *worker) serve() error {
 		b, fds, err := w.link.Recv()
 		switch {
 		case errors.Is(err, channel.ErrExhausted):
-			err = w.exhausted(b)
+			err = w.exhausted(b, drained)
 		case err == nil:
 			err = w.handle(b, fds, &drained)
 		}
@@ -125,17 +125,28 @@ func (w *worker) serve() error {
 	}
 }
 
-// exhausted refuses a configuration whose descriptors found no room.
-func (w *worker) exhausted(b []byte) error {
-	m, err := wire.Decode("keeper", "link", b, configFds)
+// exhausted handles a message whose descriptors found no room. An update or a
+// question for a report that is lost is no reason to end.
+func (w *worker) exhausted(b []byte, drained bool) error {
+	m, err := wire.Decode("keeper", "link", b, wire.Lost)
 	if err != nil {
 		return err
 	}
-	conf, ok := m.(*wire.Config)
-	if !ok {
-		return errProtocol
+	switch m := m.(type) {
+	case *wire.Config:
+		if drained {
+			return errProtocol
+		}
+		w.busy.Add(1)
+		// The keeper may send more before it reads.
+		go func() {
+			defer w.busy.Done()
+			_ = w.link.Send(&wire.ConfigReady{Config: m.Config, Error: errExhausted})
+		}()
+	case *wire.OverflowReply:
+		return w.overflow(m, nil)
 	}
-	return w.link.Send(&wire.ConfigReady{Config: conf.Config, Error: errExhausted})
+	return nil
 }
 
 func (w *worker) handle(b []byte, fds channel.Fds, drained *bool) error {

@@ -164,6 +164,48 @@ func TestBadKeeper(t *testing.T) {
 	}
 }
 
+// A worker without a free descriptor goes on, and loses no more than came with
+// one. It reads on while the keeper does not.
+func TestLinkExhausted(t *testing.T) {
+	link, done := startWorker(t)
+	conf, _ := configure(t, link, 1, document(t, &wire.Settings{Role: wire.RoleClient}))
+	var limit unix.Rlimit
+	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &limit); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = unix.Setrlimit(unix.RLIMIT_NOFILE, &limit) })
+	if err := unix.Setrlimit(unix.RLIMIT_NOFILE, &unix.Rlimit{Cur: 3, Max: limit.Max}); err != nil {
+		t.Fatal(err)
+	}
+	defer time.AfterFunc(patience, link.StopSending).Stop()
+	for _, m := range []wire.Message{&wire.ReportWorker{}, &wire.Refresh{Config: 1}, &wire.OverflowReply{Config: 1}} {
+		if err := link.Send(m, 0); err != nil {
+			t.Fatalf("%T: %v", m, err)
+		}
+	}
+	const n = 5000
+	for i := range n {
+		if err := link.Send(&wire.Config{Config: uint32(2 + i)}, 0, 0); err != nil {
+			t.Fatalf("CONFIG %d: %v", i, err)
+		}
+	}
+	if err := link.Send(&wire.Drain{}); err != nil {
+		t.Fatal(err)
+	}
+	for range n {
+		if m, ok := recv(t, link).(*wire.ConfigReady); !ok || m.Error != errExhausted {
+			t.Fatalf("%+v", m)
+		}
+	}
+	conf.Close()
+	if m, ok := recv(t, link).(*wire.ConfigClosed); !ok || m.Config != 1 {
+		t.Errorf("%+v", m)
+	}
+	if err := wait(t, done); err != nil {
+		t.Error(err)
+	}
+}
+
 // Answers reach who asked, in whatever order they come.
 func TestSignatures(t *testing.T) {
 	link, end, err := channel.Pair()
