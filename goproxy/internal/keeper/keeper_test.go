@@ -694,6 +694,61 @@ func isOpen(fd int) bool {
 	return err == nil
 }
 
+// beside has another worker serve what this one has no room for.
+func (b *bench) beside(link *channel.Conn, id uint32) (*channel.Conn, uint32) {
+	b.t.Helper()
+	if err := link.Send(&wire.Overflow{Config: id}); err != nil {
+		b.t.Fatal(err)
+	}
+	next := b.worker()
+	m, fds := recv(b.t, next, "keeper", "link")
+	fds.Close()
+	id = m.(*wire.Config).Config
+	if err := next.Send(&wire.ConfigReady{Config: id}); err != nil {
+		b.t.Fatal(err)
+	}
+	m, fds = recv(b.t, link, "keeper", "link")
+	if _, ok := m.(*wire.OverflowReply); !ok || len(fds) != 1 {
+		b.t.Fatalf("%T %+v", m, m)
+	}
+	b.t.Cleanup(fds.Close)
+	return next, id
+}
+
+// An update reaches all workers of a configuration, and who comes after one.
+func TestUpdateBeside(t *testing.T) {
+	b, link, conf, id := serving(t, "p256")
+	defer conf.Close()
+	link2, id2 := b.beside(link, id)
+	link3, id3 := b.beside(link2, id2)
+	update := document(t, &wire.Staple{Response: []byte("new")})
+	sendUpdate(t, link, id, memfd(t, update))
+	for l, id := range map[*channel.Conn]uint32{link2: id2, link3: id3} {
+		m, fds := recv(t, l, "keeper", "link")
+		if r, ok := m.(*wire.Refresh); !ok || r.Config != id {
+			t.Fatalf("%T %+v", m, m)
+		}
+		if got, err := readDocument(fds[0]); err != nil || !bytes.Equal(got, update) {
+			t.Errorf("%x, %v", got, err)
+		}
+		fds.Close()
+	}
+	link2.Close()
+	link2 = b.worker()
+	wantConfig(t, link2, id2, update)
+	b.control.Close()
+	// With the first the last user goes.
+	ids := []uint32{id, id2, id3}
+	for i, l := range []*channel.Conn{link, link2, link3} {
+		if err := l.Send(&wire.ConfigClosed{Config: ids[i]}); err != nil {
+			t.Fatal(err)
+		}
+		recv(t, l, "keeper", "link")
+		l.Close()
+	}
+	b.finish()
+}
+
 func TestBadUpdates(t *testing.T) {
 	staple := document(t, &wire.Staple{Response: []byte("response")})
 	var pipe [2]int

@@ -428,8 +428,9 @@ func (w *worker) refresh(conf *config, document int) {
 	if w.configs[conf.id] != conf {
 		return
 	}
-	if !conf.ready {
-		// Another process may have to begin with it. Without a
+	if !conf.single || !conf.ready {
+		// Another process may have to begin with it: any but one for a
+		// single connection, which ends with its process. Without a
 		// descriptor for that it begins with what there was before.
 		if fd, err := duplicate(document); err == nil {
 			conf.update.Close()
@@ -438,6 +439,9 @@ func (w *worker) refresh(conf *config, document int) {
 	}
 	if w.link != nil {
 		w.link.send(&wire.Refresh{Config: conf.id}, document)
+	}
+	if conf.nextWorker != nil {
+		conf.nextWorker.refresh(conf.next, document)
 	}
 }
 
