@@ -763,6 +763,27 @@ blocking_calls(void **state)
 	}
 }
 
+/* Who would give the worker up is gone itself. */
+static int
+orphan_peer(int argc, char **argv)
+{
+	struct h_pair p;
+	ssize_t rv;
+	char c;
+
+	(void)argc;
+	(void)argv;
+	h_pair_open(&p);
+	h_stop(h_wait_helper("worker", -1));
+	CHECK_INT(kill(h_wait_helper("keeper", -1), SIGKILL), 0);
+	while ((rv = tls_read(p.client, &c, 1)) != -1)
+		h_want(p.cfd, rv);
+	CHECK_HAS(tls_error(p.client), "goproxy");
+	h_pair_free(&p);
+	h_wait_no_helpers(h_ms(1000));
+	return 0;
+}
+
 /* All at once, as each takes seconds. */
 static void
 stopped_for_good(void **state)
@@ -770,7 +791,7 @@ stopped_for_good(void **state)
 	static const enum state states[] = { HANDSHAKE, IDLE, WRITING,
 		CLOSING };
 	struct a_case c = { .tls13 = 1, .sig = SIGSTOP };
-	pid_t pids[16];
+	pid_t pids[17];
 	size_t i;
 
 	(void)state;
@@ -781,7 +802,8 @@ stopped_for_good(void **state)
 		c.blocking = i / 2 % 2;
 		pids[i] = start_case(&c);
 	}
-	for (i = 0; i < 16; i++)
+	pids[i] = h_start(NULL, 0, "orphan", (char *)NULL);
+	for (i = 0; i < 17; i++)
 		CHECK_INT(h_wait_exit(pids[i]), 0);
 }
 
@@ -910,6 +932,7 @@ static const struct CMUnitTest tests[] = {
 static const struct h_peer peers[] = {
 	{ "partner", partner_peer },
 	{ "case", case_peer },
+	{ "orphan", orphan_peer },
 	{ "dying", dying_peer },
 };
 

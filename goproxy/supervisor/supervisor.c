@@ -7,7 +7,7 @@
  * program cannot start another by descriptor, and in a chroot there is no path
  * to it; with this process the keeper and the worker also need neither fork
  * nor exec. Holds no secret, parses nothing but the four bytes of SPAWN and
- * the administrator's leave, and ends with the keeper.
+ * the administrator's leave, and ends with the keeper and the last worker.
  *
  * What stands still (SIGSTOP) for STOPPED_TICKS seconds is killed: a blocking
  * call of the application has no deadline of its own, and the end of the
@@ -189,8 +189,9 @@ tick(void)
 }
 
 /*
- * Waits for a message, and looks after the children meanwhile: once a second
- * for as long as there may be one that stands still.
+ * Waits for a message or, with -1, only for the end of all children, and looks
+ * after them meanwhile: once a second for as long as there may be one that
+ * stands still.
  */
 static void
 wait_for_message(int channel)
@@ -206,6 +207,8 @@ wait_for_message(int channel)
 	sigemptyset(&none);
 	for (;;) {
 		reap();
+		if (nchildren == 0)
+			return;
 		ms = next - now_ms();
 		if (ticking && ms <= 0) {
 			ticking = tick();
@@ -685,6 +688,9 @@ main(int argc, char *argv[])
 	start_worker(goproxy, first[1], keylog);
 	while ((link = receive_spawn(channel[0])) != -1)
 		start_worker(goproxy, link, keylog);
+	/* A worker that stands still does not see that the keeper has ended. */
+	close(channel[0]);
+	wait_for_message(-1);
 	return 0;
 
 err:
