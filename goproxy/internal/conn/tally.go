@@ -17,6 +17,9 @@ const (
 	maxCauses   = 32
 	maxCause    = 160
 	otherCauses = "other causes"
+	// maxServername is the length of a name in a report, which the peer may
+	// have chosen.
+	maxServername = 255
 )
 
 // A Tally counts how the handshakes and connections of a worker went.
@@ -51,7 +54,7 @@ func (t *Tally) broken(text string) {
 }
 
 func (t *Tally) cause(text string) {
-	text = strings.ToValidUTF8(text[:min(len(text), maxCause)], "")
+	text = cut(text, maxCause)
 	if t.causes == nil {
 		t.causes = make(map[string]uint64)
 	}
@@ -59,6 +62,10 @@ func (t *Tally) cause(text string) {
 		text = otherCauses
 	}
 	t.causes[text]++
+}
+
+func cut(text string, n int) string {
+	return strings.ToValidUTF8(text[:min(len(text), n)], "")
 }
 
 // State returns the counts, and the causes of the failures.
@@ -91,7 +98,7 @@ type facts struct {
 }
 
 func (t *meter) note(m *wire.Established) {
-	t.facts.Store(&facts{m.Version, m.Cipher, m.ALPN, m.Servername, m.CommonName, m.Resumed})
+	t.facts.Store(&facts{m.Version, m.Cipher, m.ALPN, cut(m.Servername, maxServername), m.CommonName, m.Resumed})
 }
 
 // state returns what a report says of the connection, but for its network.
@@ -108,7 +115,7 @@ func (c *common) state() *wire.ConnectionState {
 	f := c.facts.Load()
 	if f == nil {
 		m.State = wire.StateHandshake
-		m.Servername = c.servername
+		m.Servername = cut(c.servername, maxServername)
 		return m
 	}
 	m.State = c.Ending().Code

@@ -7,7 +7,21 @@ import (
 	"strings"
 	"testing"
 	"unicode/utf8"
+
+	"libtls-proxy/goproxy/internal/wire"
 )
+
+// A report has room for whatever names there are.
+func TestStateBounds(t *testing.T) {
+	c := common{servername: strings.Repeat("a", wire.MaxMessage)}
+	for _, state := range []string{"handshake", "established"} {
+		m := c.state()
+		if b, err := wire.Encode(m); err != nil || len(b) > 1024 || m.Servername == "" {
+			t.Errorf("%s: %d bytes, %v", state, len(b), err)
+		}
+		c.note(&wire.Established{Servername: c.servername})
+	}
+}
 
 // The peer can make causes up; they are bounded in length and number.
 func TestTallyBounds(t *testing.T) {

@@ -4,6 +4,7 @@ package session
 
 import (
 	"bytes"
+	"crypto/tls"
 	"testing"
 	"time"
 )
@@ -117,6 +118,24 @@ func TestStore(t *testing.T) {
 		}
 		w.mustConnect(t, w.tickets(key), other.file, true)
 	})
+}
+
+// A client may offer many names in one handshake, and no more than one of them
+// is a question.
+func TestStoreAskedOnce(t *testing.T) {
+	s := &shelf{tickets: map[string][]byte{}}
+	var c tls.Config
+	NewTickets([ContextSize]byte{}, lifetime, time.Now).Attach(&c, s)
+	for i := range 5 {
+		id := bytes.Repeat([]byte{byte(i)}, idSize)
+		s.tickets[string(id)] = []byte("garbage")
+		if state, err := c.UnwrapSession(id, tls.ConnectionState{}); state != nil || err != nil {
+			t.Errorf("%v, %v", state, err)
+		}
+	}
+	if s.lookedUp != 1 || s.removed != 1 {
+		t.Errorf("%+v", s)
+	}
 }
 
 func TestStoredSessionAges(t *testing.T) {

@@ -143,16 +143,22 @@ func (t *Tickets) rekey(now time.Time) {
 
 // Attach makes a server's connection use the tickets. The configuration must
 // be this connection's alone: what was resumed decides how long the ticket
-// that replaces it is good for. With a store the tickets go there.
+// that replaces it is good for. With a store the tickets go there, where the
+// first is looked for that a client offers: each may take the application long.
 func (t *Tickets) Attach(c *tls.Config, store Store) {
 	t.mu.Lock()
 	c.SessionTicketsDisabled = t.lifetime <= 0
 	t.mu.Unlock()
 	// crypto/tls resumes the last session that it was given, or none.
 	var created time.Time
+	asked := false
 	c.UnwrapSession = func(ticket []byte, _ tls.ConnectionState) (*tls.SessionState, error) {
 		var id []byte
 		if store != nil && len(ticket) == idSize {
+			if asked {
+				return nil, nil
+			}
+			asked = true
 			id = bytes.Clone(ticket)
 			ticket = store.LookupSession(id)
 		}

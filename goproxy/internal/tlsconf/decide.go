@@ -10,7 +10,6 @@ import (
 	"crypto/tls"
 	"errors"
 	"slices"
-	"strings"
 
 	"libtls-proxy/goproxy/internal/session"
 	"libtls-proxy/goproxy/internal/wire"
@@ -112,9 +111,6 @@ func (p *picker) ask(hello *tls.ClientHelloInfo) (*tls.Certificate, error) {
 func (p *picker) askCertificate(hello *tls.ClientHelloInfo) (*tls.Certificate, error) {
 	c := p.config
 	if c.asks(p.o, wire.RequestCertificate) {
-		if strings.IndexByte(hello.ServerName, 0) >= 0 {
-			return nil, errServerName
-		}
 		cert, err := c.askCertificate(p.o, &CertificateQuestion{
 			Servername: hello.ServerName,
 			ALPN:       hello.SupportedProtos,

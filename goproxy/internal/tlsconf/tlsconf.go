@@ -416,10 +416,21 @@ func (c *Config) serverConfig(o Options) *tls.Config {
 	return t
 }
 
+var errServerName = errors.New("server name is not printable")
+
+// isPrintable reports whether a name can be shown to anybody. It comes from the
+// client, and goes into logs.
+func isPrintable(name string) bool {
+	return !strings.ContainsFunc(name, func(r rune) bool { return r <= ' ' || r > '~' })
+}
+
 // adapt returns a configuration for one client where t is not what it should
 // be, or else nil.
 func (c *Config) adapt(t *tls.Config, hello *tls.ClientHelloInfo,
 	certificate func(*tls.ClientHelloInfo) (*tls.Certificate, error)) (*tls.Config, error) {
+	if !isPrintable(hello.ServerName) {
+		return nil, errServerName
+	}
 	tls12 := c.maxVersion == tls.VersionTLS12 || !slices.Contains(hello.SupportedVersions, tls.VersionTLS13)
 	// crypto/tls lets a client that only knows http/1.1 into a server that
 	// only knows h2.
@@ -454,8 +465,6 @@ func overlap(a, b []string) bool {
 	return false
 }
 
-var errServerName = errors.New("server name contains a NUL byte")
-
 // choose picks the certificate for a server name: the first match from the
 // second pair on, or else the first pair.
 func (c *Config) choose(hello *tls.ClientHelloInfo) (int, error) {
@@ -463,9 +472,6 @@ func (c *Config) choose(hello *tls.ClientHelloInfo) (int, error) {
 		return 0, ErrNoCertificate
 	}
 	name := hello.ServerName
-	if strings.IndexByte(name, 0) >= 0 {
-		return 0, errServerName
-	}
 	if name != "" && !verify.IsAddress(name) {
 		i, err := c.names.Find(name)
 		return i + 1, err

@@ -99,14 +99,30 @@ func TestChoose(t *testing.T) {
 			t.Errorf("%q: wrong certificate, %v", tt.name, err)
 		}
 	}
-	if _, err := c.choose(&tls.ClientHelloInfo{ServerName: "a\x00b"}); err == nil {
-		t.Error("a name with a NUL byte is accepted")
-	}
 	if c, err = build(&wire.Settings{Role: wire.RoleServer, Protocols: both}, first, nul); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := c.choose(&tls.ClientHelloInfo{ServerName: "a"}); err == nil {
 		t.Error("a malicious certificate is compared with a name")
+	}
+}
+
+// What a client calls the server is refused before anything comes of it, also
+// where a session would be resumed.
+func TestServerNames(t *testing.T) {
+	c, err := build(&wire.Settings{Role: wire.RoleServer, Protocols: both}, testcert.New(t, testcert.Options{}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	server := mustTLS(t, c, 0, "")
+	for name, want := range map[string]error{
+		"": nil, "a.example": nil, "_a-b~!": nil, "a\x00b": errServerName, "a b": errServerName, "a\nb": errServerName,
+		"\x1b[2J": errServerName, "a\x7f": errServerName, "\xff": errServerName, "é": errServerName,
+	} {
+		hello := &tls.ClientHelloInfo{ServerName: name, SupportedVersions: []uint16{tls.VersionTLS13}}
+		if _, err := server.GetConfigForClient(hello); err != want {
+			t.Errorf("%q: %v", name, err)
+		}
 	}
 }
 
