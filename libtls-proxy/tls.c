@@ -141,6 +141,8 @@ forget_config(struct tls *ctx)
 {
 	if ((ctx->flags & TLS_SERVER) != 0 && ctx->config != NULL)
 		tls_config_remove_server(ctx->config, ctx);
+	free(ctx->pairs);
+	ctx->pairs = NULL;
 	tlsp_config_channel_unref(ctx->channel);
 	ctx->channel = NULL;
 	tls_config_free(ctx->config);
@@ -150,32 +152,35 @@ forget_config(struct tls *ctx)
 int
 tls_configure(struct tls *ctx, struct tls_config *config)
 {
-	struct tlsp_config_channel *channel = NULL;
-	int rv = 0;
+	struct tlsp_config_channel *channel;
+	const struct tls_keypair **pairs = NULL;
 
 	config = config == NULL ? tls_config_new() : tls_config_ref(config);
 	if (config == NULL) {
 		tls_set_errorx(ctx, TLS_ERROR_OUT_OF_MEMORY, "out of memory");
 		return -1;
 	}
-	if ((ctx->flags & TLS_SERVER) != 0) {
-		channel =
-		    tls_config_commit(config, TLSP_ROLE_SERVER, &ctx->error);
-		if (channel == NULL) {
-			/* A live server goes on with what it had. */
-			if (ctx->channel != NULL) {
-				tls_config_free(config);
-				return -1;
-			}
-			rv = -1;
-		}
+	if ((ctx->flags & TLS_SERVER) == 0) {
+		/* A connection that is open needs the channel that it has. */
+		tls_config_free(ctx->config);
+		ctx->config = config;
+		return 0;
+	}
+	channel =
+	    tls_config_commit(config, TLSP_ROLE_SERVER, &pairs, &ctx->error);
+	/* A live server goes on with what it had. */
+	if (channel == NULL && ctx->channel != NULL) {
+		tls_config_free(config);
+		return -1;
 	}
 	forget_config(ctx);
 	ctx->config = config;
 	ctx->channel = channel;
-	if (channel != NULL)
-		tls_config_add_server(config, ctx);
-	return rv;
+	ctx->pairs = pairs;
+	if (channel == NULL)
+		return -1;
+	tls_config_add_server(config, ctx);
+	return 0;
 }
 
 static void
@@ -424,7 +429,8 @@ restore_network(struct tls *ctx, int *fds, size_t nfds)
 /*
  * A caller that asks again and again instead of polling would keep the
  * processor from the worker that it waits for: from the second fruitless call
- * in a row on it waits a little. Returns 1 if there may be news.
+ * in a row on it waits a little. Returns 1 if there may be news, and leaves
+ * errno alone.
  */
 static int
 idle(struct tls *ctx, int fd, short events)
@@ -432,12 +438,15 @@ idle(struct tls *ctx, int fd, short events)
 	struct pollfd pfd = { .fd = fd, .events = events };
 	struct timespec ts = { 0, 0 };
 	unsigned int n = ctx->idle_calls++;
+	int saved = errno, ready;
 
 	if (n == 0)
 		return 0;
 	ts.tv_nsec =
 	    n > 6 ? IDLE_WAIT_MAX * 1000L : (IDLE_WAIT_MIN << (n - 1)) * 1000L;
-	return ppoll(&pfd, 1, &ts, NULL) == 1;
+	ready = ppoll(&pfd, 1, &ts, NULL);
+	errno = saved;
+	return ready == 1;
 }
 
 static int
@@ -788,7 +797,13 @@ send_close_mark(struct tls *ctx, int number, int reply)
 {
 	const uint8_t mark = TLSP_CLOSE;
 	struct pollfd pfd = { .fd = number, .events = POLLOUT };
+	struct timeval timeout = { 0, 0 };
+	socklen_t len = sizeof(timeout);
+	struct timespec ts;
 
+	(void)getsockopt(number, SOL_SOCKET, SO_SNDTIMEO, &timeout, &len);
+	ts.tv_sec = timeout.tv_sec;
+	ts.tv_nsec = timeout.tv_usec * 1000L;
 	for (;;) {
 		if (tlsp_channel_send(number, &mark, sizeof(mark), &reply, 1,
 			tlsp_deadline_in(0)) == 0) {
@@ -802,7 +817,8 @@ send_close_mark(struct tls *ctx, int number, int reply)
 		if (is_nonblocking(number)) {
 			if (!idle(ctx, number, POLLOUT))
 				return TLS_WANT_POLLOUT;
-		} else if (poll(&pfd, 1, -1) == -1)
+		} else if (ppoll(&pfd, 1, timerisset(&timeout) ? &ts : NULL,
+			       NULL) != 1)
 			return TLS_WANT_POLLOUT;
 	}
 }
@@ -832,21 +848,24 @@ close_begin(struct tls *ctx)
 	}
 	if ((rv = send_close_mark(ctx, number, pair[1])) != 0)
 		goto err;
-	/*
-	 * Its number is the next one's: a program at its limit needs no more
-	 * descriptors to close a connection than it took to open it.
-	 */
 	tlsp_fd_close(&pair[1]);
-	rest = fcntl(ctx->fd_in.fd, F_DUPFD_CLOEXEC, 3);
-
-	/* The application waits on the number that it reads from. */
+	/*
+	 * The application waits on the number that it reads from. What is
+	 * duplicated gets the number just closed: a program at its limit needs
+	 * no more descriptors to close a connection than it took to open it.
+	 */
 	if (tlsp_handle_fd(&ctx->fd_in) == -1)
 		ctx->fd_in = ctx->fd_out;
+	else
+		rest = fcntl(ctx->fd_in.fd, F_DUPFD_CLOEXEC, 3);
 	copy_blocking(number, pair[0], 1);
 	/* To the application this wait is one for a write. */
 	if (getsockopt(number, SOL_SOCKET, SO_SNDTIMEO, &timeout, &len) == 0)
 		(void)setsockopt(pair[0], SOL_SOCKET, SO_RCVTIMEO, &timeout,
 		    len);
+	len = sizeof(ctx->read_timeout);
+	(void)getsockopt(ctx->fd_in.fd, SOL_SOCKET, SO_RCVTIMEO,
+	    &ctx->read_timeout, &len);
 	if (replace(pair[0], ctx->fd_in.fd) == -1) {
 		tls_set_error(ctx, TLS_ERROR_UNKNOWN, "shutdown failed");
 		rv = -1;
@@ -936,6 +955,8 @@ close_finish(struct tls *ctx)
 	ctx->ending = (enum tlsp_ending)reply.ending;
 	if (ctx->ending != TLSP_ENDING_OPEN || is_one_of_the_last(fds[0]))
 		drop_rest(ctx);
+	(void)setsockopt(number, SOL_SOCKET, SO_RCVTIMEO, &ctx->read_timeout,
+	    sizeof(ctx->read_timeout));
 	restore_network(ctx, fds, nfds);
 	if ((ctx->state & TLS_EOF) != 0 &&
 	    ctx->ending != TLSP_ENDING_CLOSE_NOTIFY)
@@ -960,9 +981,10 @@ note_close(struct tls *ctx, int rv)
 
 /* Gives the worker the network again after tls_close(), to read on. */
 static int
-resume(struct tls *ctx, int rest)
+resume(struct tls *ctx)
 {
 	const uint8_t mark = TLSP_RESUME;
+	const int rest = tlsp_handle_fd(&ctx->rest);
 	const int fds[2] = { tlsp_handle_fd(&ctx->fd_in),
 		tlsp_handle_fd(&ctx->fd_out) };
 	const size_t nfds = ctx->fd_in.fd == ctx->fd_out.fd ? 1 : 2;
@@ -1020,6 +1042,15 @@ read_open(struct tls *ctx, void *buf, size_t buflen)
 	return rv == 0 ? read_closed(ctx, buf, buflen) : rv;
 }
 
+/* Reads what the worker sent before it had done what tls_close() asks for. */
+static ssize_t
+read_rest(struct tls *ctx, void *buf, size_t buflen)
+{
+	const int rest = tlsp_handle_fd(&ctx->rest);
+
+	return rest == -1 ? -1 : recv(rest, buf, buflen, MSG_DONTWAIT);
+}
+
 /*
  * After tls_close() first comes what had arrived before. Then the network goes
  * to the worker once more, unless the peer's data has come to its end.
@@ -1027,22 +1058,25 @@ read_open(struct tls *ctx, void *buf, size_t buflen)
 static ssize_t
 read_closed(struct tls *ctx, void *buf, size_t buflen)
 {
-	const int rest = tlsp_handle_fd(&ctx->rest);
 	ssize_t n;
 
-	if (rest != -1 && (n = recv(rest, buf, buflen, MSG_DONTWAIT)) > 0)
+	if ((n = read_rest(ctx, buf, buflen)) > 0)
 		return n;
-	/* That something written was lost is for tls_close() to say. */
-	if ((ctx->state & TLS_CLOSING) != 0 &&
-	    (n = note_close(ctx, close_finish(ctx))) != 0 && n != -1)
-		return n;
-	tls_error_clear(&ctx->error);
+	if ((ctx->state & TLS_CLOSING) != 0) {
+		n = note_close(ctx, close_finish(ctx));
+		if (n != 0 && n != -1)
+			return n;
+		/* That something written was lost is for tls_close() to say. */
+		tls_error_clear(&ctx->error);
+		/* More may have come while that waited. */
+		if ((n = read_rest(ctx, buf, buflen)) > 0)
+			return n;
+	}
 	switch (ctx->ending) {
 	case TLSP_ENDING_OPEN:
 		if ((ctx->state & TLS_RESUMED_EOF) == 0)
-			return resume(ctx, rest) == -1
-				   ? -1
-				   : read_open(ctx, buf, buflen);
+			return resume(ctx) == -1 ? -1
+						 : read_open(ctx, buf, buflen);
 		/* The application's own shutdown(2). */
 		ctx->state |= TLS_EOF | TLS_EOF_NO_CLOSE_NOTIFY;
 		return 0;

@@ -95,7 +95,8 @@ prepare(struct tls *ctx, const char *servername)
 		return -1;
 	if (set_servername(ctx, servername) == -1)
 		return -1;
-	channel = tls_config_commit(ctx->config, TLSP_ROLE_CLIENT, &ctx->error);
+	channel =
+	    tls_config_commit(ctx->config, TLSP_ROLE_CLIENT, NULL, &ctx->error);
 	if (channel == NULL)
 		return -1;
 	tlsp_config_channel_unref(ctx->channel);

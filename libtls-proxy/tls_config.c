@@ -360,6 +360,9 @@ tls_config_insecure_noverifytime(struct tls_config *config)
 void
 tls_config_verify(struct tls_config *config)
 {
+	/* The snapshot may lack the default file. */
+	if (!config->verify_cert)
+		config->changed = 1;
 	config->verify_cert = 1;
 	config->verify_name = 1;
 	config->verify_time = 1;
@@ -828,21 +831,23 @@ int
 tls_config_update_servers(struct tls_config *config)
 {
 	struct tls *ctx;
-	uint8_t *buf = NULL;
-	size_t len = 0;
+	uint8_t *buf;
+	size_t len;
 	int rv = 0;
 
 	pthread_mutex_lock(&config->mutex);
-	if (config->servers != NULL)
-		rv =
-		    tls_document_new_update(config, &buf, &len, &config->error);
 	for (ctx = config->servers; rv == 0 && ctx != NULL;
-	     ctx = ctx->next_server)
+	     ctx = ctx->next_server) {
+		rv = tls_document_new_update(config, ctx->pairs, &buf, &len,
+		    &config->error);
+		if (rv == -1)
+			break;
 		rv = tlsp_config_channel_update(ctx->channel, buf, len,
 		    &config->error);
+		tls_wipe(buf, len); /* it holds ticket keys */
+		free(buf);
+	}
 	pthread_mutex_unlock(&config->mutex);
-	tls_wipe(buf, len); /* it holds ticket keys */
-	free(buf);
 	return rv;
 }
 
@@ -870,7 +875,8 @@ effective_isolation(const struct tls_config *config, int *isolation,
 
 /* With the configuration's mutex held. */
 static struct tlsp_config_channel *
-commit(struct tls_config *config, enum tlsp_role role, struct tls_error *error)
+commit(struct tls_config *config, enum tlsp_role role,
+    const struct tls_keypair *const *pairs, struct tls_error *error)
 {
 	struct tlsp_config_channel *channel;
 	uint8_t *buf;
@@ -879,7 +885,7 @@ commit(struct tls_config *config, enum tlsp_role role, struct tls_error *error)
 
 	if (effective_isolation(config, &isolation, error) == -1 ||
 	    tls_keypair_ensure_draft(config, NULL, error) == -1 ||
-	    tls_document_new(config, role, &buf, &len, error) == -1)
+	    tls_document_new(config, role, pairs, &buf, &len, error) == -1)
 		return NULL;
 	channel = tlsp_draft_commit(&config->draft, buf, len,
 	    (enum tlsp_isolation)isolation, config->requests != 0, error);
@@ -890,9 +896,10 @@ commit(struct tls_config *config, enum tlsp_role role, struct tls_error *error)
 
 struct tlsp_config_channel *
 tls_config_commit(struct tls_config *config, enum tlsp_role role,
-    struct tls_error *error)
+    const struct tls_keypair ***pairs, struct tls_error *error)
 {
-	struct tlsp_config_channel *channel;
+	struct tlsp_config_channel *channel = NULL;
+	const struct tls_keypair **committed = NULL;
 
 	pthread_mutex_lock(&config->mutex);
 	/* A client that connects again needs no new snapshot. */
@@ -903,15 +910,25 @@ tls_config_commit(struct tls_config *config, enum tlsp_role role,
 		tlsp_config_channel_ref(channel);
 		goto done;
 	}
-	channel = commit(config, role, error);
+	if ((committed = tls_document_pairs(config)) == NULL) {
+		tls_error_set(error, TLS_ERROR_OUT_OF_MEMORY, 0,
+		    "out of memory");
+		goto done;
+	}
+	channel = commit(config, role, committed, error);
 	if (channel != NULL && role == TLSP_ROLE_CLIENT) {
 		tlsp_config_channel_unref(config->channel);
 		tlsp_config_channel_ref(channel);
 		config->channel = channel;
 		config->changed = 0;
 	}
+	if (channel != NULL && pairs != NULL) {
+		*pairs = committed;
+		committed = NULL;
+	}
 
 done:
 	pthread_mutex_unlock(&config->mutex);
+	free(committed);
 	return channel;
 }

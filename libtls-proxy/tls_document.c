@@ -76,32 +76,40 @@ key_slot(const struct tls_config *config, const struct tls_keypair *keypair)
 	return keypair->slot;
 }
 
-/* A keypair that a document has a message for. */
-static int
-is_used(const struct tls_config *config, const struct tls_keypair *keypair)
+const struct tls_keypair **
+tls_document_pairs(const struct tls_config *config)
 {
-	return key_slot(config, keypair) != 0 || keypair->cert_mem != NULL;
+	const struct tls_keypair *keypair, **pairs;
+	size_t n = 0;
+
+	for (keypair = config->keypair; keypair != NULL;
+	     keypair = keypair->next)
+		n++;
+	if ((pairs = calloc(n + 1, sizeof(*pairs))) == NULL)
+		return NULL;
+	n = 0;
+	for (keypair = config->keypair; keypair != NULL;
+	     keypair = keypair->next) {
+		if (key_slot(config, keypair) != 0 || keypair->cert_mem != NULL)
+			pairs[n++] = keypair;
+	}
+	return pairs;
 }
 
 /* The parts that can change later. */
 static void
-add_live(struct document *doc, const struct tls_config *config)
+add_live(struct document *doc, const struct tls_config *config,
+    const struct tls_keypair *const *pairs)
 {
-	const struct tls_keypair *keypair;
 	struct tlsp_staple staple = { 0 };
 	struct tlsp_ticket_key ticket_key = { 0 };
 	size_t i;
 
-	for (keypair = config->keypair; keypair != NULL;
-	     keypair = keypair->next) {
-		if (!is_used(config, keypair))
-			continue;
-		if (keypair->staple != NULL) {
-			staple.response.data = keypair->staple;
-			staple.response.len = keypair->staple_len;
+	for (; pairs[staple.pair] != NULL; staple.pair++) {
+		staple.response.data = pairs[staple.pair]->staple;
+		staple.response.len = pairs[staple.pair]->staple_len;
+		if (staple.response.data != NULL)
 			add(doc, TLSP_STAPLE, &staple);
-		}
-		staple.pair++;
 	}
 	for (i = 0; i < config->nticket_keys; i++) {
 		ticket_key.revision = config->ticket_keys[i].revision;
@@ -245,13 +253,14 @@ encode_u16s(const uint16_t *values, size_t n)
 
 int
 tls_document_new(const struct tls_config *config, enum tlsp_role role,
-    uint8_t **buf, size_t *len, struct tls_error *error)
+    const struct tls_keypair *const *pairs, uint8_t **buf, size_t *len,
+    struct tls_error *error)
 {
 	struct tlsp_settings settings = { 0 };
 	struct tlsp_keypair pair = { 0 };
-	const struct tls_keypair *keypair;
 	struct document doc = { 0 };
 	uint8_t *ca = NULL, *ciphers = NULL, *groups = NULL;
+	size_t i;
 	int rv = -1;
 
 	if (config->groups == NULL) {
@@ -289,16 +298,13 @@ tls_document_new(const struct tls_config *config, enum tlsp_role role,
 	settings.groups.len = config->ngroups * 2;
 
 	add(&doc, TLSP_SETTINGS, &settings);
-	for (keypair = config->keypair; keypair != NULL;
-	     keypair = keypair->next) {
-		if (!is_used(config, keypair))
-			continue;
-		pair.slot = key_slot(config, keypair);
-		pair.certificate.data = keypair->cert_mem;
-		pair.certificate.len = keypair->cert_len;
+	for (i = 0; pairs[i] != NULL; i++) {
+		pair.slot = key_slot(config, pairs[i]);
+		pair.certificate.data = pairs[i]->cert_mem;
+		pair.certificate.len = pairs[i]->cert_len;
 		add(&doc, TLSP_KEYPAIR, &pair);
 	}
-	add_live(&doc, config);
+	add_live(&doc, config, pairs);
 	rv = finish(&doc, buf, len, error);
 
 err:
@@ -309,8 +315,9 @@ err:
 }
 
 int
-tls_document_new_update(const struct tls_config *config, uint8_t **buf,
-    size_t *len, struct tls_error *error)
+tls_document_new_update(const struct tls_config *config,
+    const struct tls_keypair *const *pairs, uint8_t **buf, size_t *len,
+    struct tls_error *error)
 {
 	struct document doc = { 0 };
 	struct tlsp_alpn alpn = { 0 };
@@ -318,6 +325,6 @@ tls_document_new_update(const struct tls_config *config, uint8_t **buf,
 	alpn.protocols.data = config->alpn;
 	alpn.protocols.len = config->alpn_len;
 	add(&doc, TLSP_ALPN, &alpn);
-	add_live(&doc, config);
+	add_live(&doc, config, pairs);
 	return finish(&doc, buf, len, error);
 }

@@ -33,6 +33,8 @@
 #define TAKE_MIN 4096
 /* What may wait to be written while reading goes on. */
 #define OUTPUT_LIMIT (2 * TLSP_WIRE_CHUNK_MAX)
+/* What may come for a request: more than the longest flight of a handshake. */
+#define ANSWER_MAX (4 * TLSP_WIRE_FRAME_MAX)
 
 /* Bytes in memory of their own, without those that were used already. */
 struct chunk {
@@ -56,6 +58,7 @@ struct tls_engine {
 	const char *dead; /* why nothing works any more; static */
 
 	unsigned int asked; /* the request that is not answered, or 0 */
+	size_t answered;    /* bytes that came for it */
 	int established;
 	struct chunk frames;	/* received, and not acted on */
 	struct chunk plaintext; /* for tls_read() */
@@ -484,6 +487,7 @@ ask(struct tls_engine *e, unsigned int number, const void *message,
 		return die(e,
 		    errno == ETIMEDOUT ? TLSP_NO_ANSWER : TLSP_WORKER_ENDED);
 	e->asked = number;
+	e->answered = 0;
 	return 0;
 }
 
@@ -676,7 +680,9 @@ answer(struct tls *ctx)
 			return rv;
 		mem = e->frames.mem;
 		message = mem + e->frames.at + 4;
-		if (tlsp_wire_header(message, len, &version, &number) == -1)
+		e->answered += 4 + len;
+		if (e->answered > ANSWER_MAX ||
+		    tlsp_wire_header(message, len, &version, &number) == -1)
 			rv = -1;
 		else if (number == TLSP_OUTPUT) {
 			rv = tlsp_wire_decode(message, len, 0, number, &output);

@@ -7,6 +7,7 @@
 #define TLS_INTERNAL_H
 
 #include <sys/stat.h>
+#include <sys/time.h>
 
 #include <pthread.h>
 #include <stdarg.h>
@@ -186,6 +187,7 @@ struct tls {
 
 	struct tlsp_config_channel *channel; /* a server's, a connection's */
 	struct tls *next_server;	     /* on its configuration\'s list */
+	const struct tls_keypair **pairs;    /* a server's, as committed */
 	char *servername;		     /* a client's */
 	int owns_socket;		     /* made by tls_connect() */
 
@@ -199,6 +201,7 @@ struct tls {
 	struct tlsp_handle fd_out;
 	struct tlsp_handle rest; /* data channel after close, for reading on */
 	enum tlsp_ending ending; /* of the peer's data when it was closed */
+	struct timeval read_timeout; /* which the reply channel does not have */
 
 	struct tls_engine *engine; /* where the network is not goproxy's */
 
@@ -240,10 +243,12 @@ struct tls_config *tls_config_ref(struct tls_config *config);
 uint8_t tls_config_verify_flags(const struct tls_config *config);
 /*
  * Commits a snapshot of the configuration for the role. Returns a channel with
- * one reference, or NULL with *error set.
+ * one reference, or NULL with *error set. pairs may be NULL; *pairs is as from
+ * tls_document_pairs().
  */
 struct tlsp_config_channel *tls_config_commit(struct tls_config *config,
-    enum tlsp_role role, struct tls_error *error);
+    enum tlsp_role role, const struct tls_keypair ***pairs,
+    struct tls_error *error);
 
 /* Whether it still is a file; the application may have closed it. */
 int tls_config_check_session_fd(int session_fd, struct stat *sb,
@@ -298,13 +303,20 @@ void tls_config_remove_server(struct tls_config *config, struct tls *ctx);
 int tls_config_update_servers(struct tls_config *config);
 
 /*
- * The documents of goproxy-protocol(7): a configuration's, and an update's.
- * *buf is the caller's. Return 0, or -1 with *error set.
+ * The keypairs that a document made now would have, in its order, with NULL at
+ * the end. The list is the caller's; NULL without memory.
+ */
+const struct tls_keypair **tls_document_pairs(const struct tls_config *config);
+/*
+ * The documents of goproxy-protocol(7): a configuration's, and an update's for
+ * one with these pairs. *buf is the caller's. Return 0, or -1 with *error set.
  */
 int tls_document_new(const struct tls_config *config, enum tlsp_role role,
-    uint8_t **buf, size_t *len, struct tls_error *error);
-int tls_document_new_update(const struct tls_config *config, uint8_t **buf,
-    size_t *len, struct tls_error *error);
+    const struct tls_keypair *const *pairs, uint8_t **buf, size_t *len,
+    struct tls_error *error);
+int tls_document_new_update(const struct tls_config *config,
+    const struct tls_keypair *const *pairs, uint8_t **buf, size_t *len,
+    struct tls_error *error);
 
 void tls_ocsp_init(struct tls_ocsp *ocsp);
 void tls_ocsp_clear(struct tls_ocsp *ocsp);

@@ -82,6 +82,7 @@ struct script {
 	size_t written;
 	unsigned int turns;
 	unsigned int seen; /* so that a sanitizer knows of each byte */
+	int refuse;	   /* whether records cannot be written */
 };
 
 static void
@@ -126,6 +127,10 @@ write_cb(struct tls *ctx, const void *buf, size_t len, void *arg)
 	struct script *s = arg;
 
 	(void)ctx;
+	if (s->refuse) {
+		errno = EPIPE;
+		return -1;
+	}
 	s->seen ^= ((const uint8_t *)buf)[0] ^ ((const uint8_t *)buf)[len - 1];
 	if (s->turns++ % 5 == 4)
 		return TLS_WANT_POLLOUT;
@@ -137,14 +142,54 @@ write_cb(struct tls *ctx, const void *buf, size_t len, void *arg)
 }
 
 static size_t
+put_frame(uint8_t *buf, size_t size, unsigned int number, const void *message)
+{
+	size_t len;
+
+	len = tlsp_wire_encode(buf + 4, size - 4, number, message);
+	expect(len > 0 && len <= size - 4, "a message cannot be encoded");
+	tlsp_put_u32(buf, (uint32_t)len);
+	return 4 + len;
+}
+
+static size_t
 put_established(uint8_t *buf, size_t size)
 {
 	struct tlsp_established facts = { .connection = 1 };
-	size_t len;
 
-	len = tlsp_wire_encode(buf + 4, size - 4, TLSP_ESTABLISHED, &facts);
-	tlsp_put_u32(buf, (uint32_t)len);
-	return 4 + len;
+	return put_frame(buf, size, TLSP_ESTABLISHED, &facts);
+}
+
+/* A connection with this end of its engine in s. */
+static struct tls *
+open_engine(struct script *s)
+{
+	uint8_t request[256];
+	size_t nfds = 1;
+	struct tls *ctx;
+
+	if (config_channel == NULL)
+		open_config();
+	expect((ctx = tls_new(TLS_SERVER_CONN)) != NULL, "no memory");
+	expect((ctx->config = tls_config_new()) != NULL, "no memory");
+	tlsp_config_channel_ref(config_channel);
+	ctx->channel = config_channel;
+	expect(tls_engine_start(ctx, read_cb, write_cb, s) == 0, "start");
+	expect(tlsp_channel_recv(config_end, request, sizeof(request), &s->fd,
+		   &nfds, 0) > 0 &&
+		   nfds == 1,
+	    "no ENGINE");
+	return ctx;
+}
+
+static void
+establish(struct tls *ctx, const struct script *s)
+{
+	uint8_t frame[512];
+	ssize_t n = (ssize_t)put_established(frame, sizeof(frame));
+
+	expect(send(s->fd, frame, (size_t)n, 0) == n, "send");
+	expect(tls_handshake(ctx) == 0, "no handshake");
 }
 
 /* The first byte says whether a handshake comes before the rest. */
@@ -153,33 +198,19 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	static uint8_t buf[1 << 17];
 	struct script s = { .fd = -1 };
-	uint8_t frame[512], request[256];
-	size_t got = 0, nfds = 1;
+	size_t got = 0;
 	struct tls *ctx;
 	ssize_t n = 0;
 	int i, done;
 
 	if (size == 0)
 		return 0;
-	if (config_channel == NULL)
-		open_config();
-	expect((ctx = tls_new(TLS_SERVER_CONN)) != NULL, "no memory");
-	expect((ctx->config = tls_config_new()) != NULL, "no memory");
-	tlsp_config_channel_ref(config_channel);
-	ctx->channel = config_channel;
-	expect(tls_engine_start(ctx, read_cb, write_cb, &s) == 0, "start");
-	expect(tlsp_channel_recv(config_end, request, sizeof(request), &s.fd,
-		   &nfds, 0) > 0 &&
-		   nfds == 1,
-	    "no ENGINE");
+	ctx = open_engine(&s);
 	expect(tls_engine_set_nonblock(ctx, 1) == 0, "nonblock");
 	s.data = data + 1;
 	s.size = size - 1;
-	if (data[0] & 1) {
-		n = (ssize_t)put_established(frame, sizeof(frame));
-		expect(send(s.fd, frame, (size_t)n, 0) == n, "send");
-		expect(tls_handshake(ctx) == 0, "no handshake");
-	}
+	if (data[0] & 1)
+		establish(ctx, &s);
 	for (i = 0; i < 40; i++) {
 		say(&s);
 		done = (ctx->state & TLS_HANDSHAKE_COMPLETE) != 0;
@@ -250,7 +281,6 @@ make_frame(uint8_t *buf, size_t size)
 	    numbers[below(sizeof(numbers) / sizeof(numbers[0]))];
 	struct tlsp_string any = { text,
 		below(8) == 0 ? below(sizeof(text)) : below(40) };
-	size_t len;
 
 	memset(text, 'x', sizeof(text));
 	memset(&m, 0, sizeof(m));
@@ -265,10 +295,7 @@ make_frame(uint8_t *buf, size_t size)
 	} else if (number != TLSP_NEED && number != TLSP_SHUTDOWN_REPLY &&
 		   below(3) == 0)
 		m.failed.error = any;
-	len = tlsp_wire_encode(buf + 4, size - 4, number, &m);
-	expect(len > 0 && len <= size - 4, "a message cannot be encoded");
-	tlsp_put_u32(buf, (uint32_t)len);
-	return 4 + len;
+	return put_frame(buf, size, number, &m);
 }
 
 static size_t
@@ -282,6 +309,59 @@ make_input(uint8_t *buf, size_t size)
 	for (i = below(3) == 0 ? 1 + below(3) : 0; i > 0; i--)
 		buf[1 + below(len - 1)] = (uint8_t)next_random();
 	return len;
+}
+
+/* Records for as long as the library takes them, and no answer. */
+#define FLOOD_MAX ((size_t)64 << 20)
+
+static void *
+pour(void *arg)
+{
+	static uint8_t buf[TLSP_WIRE_CHUNK_MAX + 64], data[TLSP_WIRE_CHUNK_MAX];
+	const struct tlsp_output output = { .records = { data, sizeof(data) } };
+	const struct tlsp_output byte = { .records = { data, 1 } };
+	const struct tlsp_write_reply reply = { 0 };
+	struct script *s = arg;
+	size_t len, total = 0;
+	uint8_t request[256];
+
+	expect(recv(s->fd, request, sizeof(request), 0) > 0, "no WRITE");
+	if (s->refuse) {
+		len = put_frame(buf, sizeof(buf), TLSP_OUTPUT, &byte);
+		len += put_frame(buf + len, sizeof(buf) - len, TLSP_WRITE_REPLY,
+		    &reply);
+		expect(send(s->fd, buf, len, 0) == (ssize_t)len, "send");
+		expect(recv(s->fd, request, sizeof(request), 0) > 0,
+		    "no OUTPUT_FAILED");
+	}
+	len = put_frame(buf, sizeof(buf), TLSP_OUTPUT, &output);
+	while (total < FLOOD_MAX &&
+	       send(s->fd, buf, len, MSG_NOSIGNAL) == (ssize_t)len)
+		total += len;
+	expect(total < FLOOD_MAX, "a flood was taken");
+	return NULL;
+}
+
+/* An engine that never answers ends, also where its records are dropped. */
+static void
+flood(int nonblock, int refuse)
+{
+	struct script s = { .fd = -1, .refuse = refuse };
+	pthread_t thread;
+	struct tls *ctx;
+	ssize_t n;
+
+	ctx = open_engine(&s);
+	establish(ctx, &s);
+	expect(tls_engine_set_nonblock(ctx, nonblock) == 0, "nonblock");
+	expect(pthread_create(&thread, NULL, pour, &s) == 0, "thread");
+	do
+		n = tls_write(ctx, "x", 1);
+	while (n == TLS_WANT_POLLIN);
+	expect(n == -1, "no error");
+	pthread_join(thread, NULL);
+	tls_free(ctx);
+	close(s.fd);
 }
 
 static int
@@ -323,6 +403,8 @@ main(int argc, char **argv)
 		random_state = strtoull(rest, NULL, 10);
 	printf("FUZZ_SEED=%llu\n", (unsigned long long)random_state);
 	fflush(stdout);
+	for (i = 0; i < 4; i++)
+		flood(i & 1, i & 2);
 	end = time(NULL) + seconds;
 	do {
 		for (i = 0; i < 100; i++, n++)

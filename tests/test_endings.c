@@ -5,7 +5,9 @@
  * before the end arrives.
  */
 
+#include <sys/ioctl.h>
 #include <sys/socket.h>
+#include <sys/time.h>
 #include <sys/wait.h>
 
 #include <arpa/inet.h>
@@ -13,10 +15,12 @@
 #include <fcntl.h>
 #include <netinet/in.h>
 #include <poll.h>
+#include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "harness.h"
@@ -769,6 +773,182 @@ close_waits_for_the_reader(void **state)
 	h_case = NULL;
 }
 
+/* Whether this process's first thread waits in a call. */
+static int
+is_asleep(void)
+{
+	char state = '?';
+	FILE *f;
+
+	if ((f = fopen("/proc/self/stat", "re")) != NULL) {
+		(void)!fscanf(f, "%*d %*s %c", &state);
+		fclose(f);
+	}
+	return state == 'S';
+}
+
+/* The peer of a program that waits in tls_read after tls_close. */
+struct late_peer {
+	struct tls *ctx;
+	int network; /* the program's */
+};
+
+static void *
+speak_late(void *arg)
+{
+	static char buf[65536];
+	const struct timespec ms = { 0, 1000000 };
+	const int64_t deadline = h_now() + H_WAIT;
+	struct late_peer *l = arg;
+	int asleep = 0, unread;
+
+	while (asleep < 5 && h_now() < deadline) {
+		nanosleep(&ms, NULL);
+		asleep = is_asleep() ? asleep + 1 : 0;
+	}
+	(void)tls_write(l->ctx, "late", 4);
+	while (tls_close(l->ctx) < -1 && h_now() < deadline)
+		nanosleep(&ms, NULL);
+	while (ioctl(l->network, FIONREAD, &unread) == 0 && unread > 0 &&
+	       h_now() < deadline)
+		nanosleep(&ms, NULL);
+	/* All that keeps the program's tls_close from being done. */
+	while (tls_read(l->ctx, buf, sizeof(buf)) != 0 && h_now() < deadline)
+		;
+	return NULL;
+}
+
+/* What the peer says while tls_close is not done yet is no end of file. */
+static void
+data_before_close_is_done(void **state)
+{
+	static char buf[65536];
+	struct late_peer late;
+	struct pollfd pfd;
+	pthread_t thread;
+	struct h_pair p;
+	int a, b, rv, v;
+	ssize_t n;
+
+	(void)state;
+	PROXY_ONLY();
+	/* There tls_read waits for what is written. */
+	if (h_app)
+		skip();
+	for (v = 0; v < 2; v++) {
+		h_socketpair(SOCK_STREAM | SOCK_NONBLOCK, &a, &b);
+		late.network = fcntl(a, F_DUPFD_CLOEXEC, 0);
+		CHECK(late.network != -1);
+		open_pair(&p, v, a, b);
+		pfd.fd = p.cfd;
+		pfd.events = POLLOUT;
+		do
+			n = tls_write(p.client, buf, sizeof(buf));
+		while (n > 0 || poll(&pfd, 1, h_ms(200)) == 1);
+		CHECK_INT(n, TLS_WANT_POLLOUT);
+		while ((rv = tls_close(p.client)) == TLS_WANT_POLLOUT)
+			CHECK(h_read_some(p.server, p.sfd, buf, 16384) > 0);
+		CHECK_INT(rv, TLS_WANT_POLLIN);
+		h_nonblock(p.cfd, 0);
+		late.ctx = p.server;
+		CHECK_INT(pthread_create(&thread, NULL, speak_late, &late), 0);
+		n = tls_read(p.client, buf, sizeof(buf));
+		rv = tls_read(p.client, buf + 4, sizeof(buf) - 4) == 0;
+		pthread_join(thread, NULL);
+		CHECK_INT(n, 4);
+		CHECK_MEM(buf, "late", 4);
+		CHECK(rv);
+		CHECK_TLS(p.client, tls_close(p.client));
+		close(late.network);
+		h_pair_free(&p);
+	}
+	h_case = NULL;
+}
+
+static void
+set_timeout(int fd, int name, int seconds)
+{
+	const struct timeval tv = { seconds, 0 };
+
+	CHECK_INT(setsockopt(fd, SOL_SOCKET, name, &tv, sizeof(tv)), 0);
+}
+
+static int
+timeout(int fd, int name)
+{
+	struct timeval tv;
+	socklen_t len = sizeof(tv);
+
+	CHECK_INT(getsockopt(fd, SOL_SOCKET, name, &tv, &len), 0);
+	return (int)tv.tv_sec;
+}
+
+/* The socket that comes back has the program's time-outs. */
+static void
+timeouts_after_close(void **state)
+{
+	struct h_pair p;
+	int v;
+
+	(void)state;
+	for (v = 0; v < 2; v++) {
+		open_tcp(&p, v);
+		set_timeout(p.cfd, SO_RCVTIMEO, 7);
+		set_timeout(p.cfd, SO_SNDTIMEO, v * 3);
+		h_nonblock(p.cfd, 0);
+		CHECK_TLS(p.client, tls_close(p.client));
+		CHECK_INT(timeout(p.cfd, SO_RCVTIMEO), 7);
+		CHECK_INT(timeout(p.cfd, SO_SNDTIMEO), v * 3);
+		h_pair_free(&p);
+	}
+	h_case = NULL;
+}
+
+/* A number that was used again is not read from after tls_close. */
+static void
+close_with_foreign_descriptor(void **state)
+{
+	struct tls_config *cconfig, *sconfig;
+	struct h_pair p = { 0 };
+	char buf[16] = "";
+	int a, mine, other, fd;
+
+	(void)state;
+	PROXY_ONLY();
+	/* As in libtls, which reads from what has the number. */
+	if (h_app)
+		skip();
+	cconfig = h_client_config();
+	sconfig = h_server_config("ecdsa");
+	h_tcp_pair(&a, &p.sfd);
+	h_nonblock(a, 1);
+	h_nonblock(p.sfd, 1);
+	CHECK((p.cfd = fcntl(a, F_DUPFD_CLOEXEC, 0)) != -1);
+	p.client = h_client(cconfig);
+	p.base = h_server(sconfig);
+	CHECK_TLS(p.client, tls_connect_fds(p.client, a, p.cfd, "localhost"));
+	CHECK_TLS(p.base, tls_accept_socket(p.base, &p.server, p.sfd));
+	fd = p.cfd;
+	p.cfd = a;
+	h_pair_handshake(&p);
+	CHECK_TLS(p.client, p.crv);
+	CHECK_TLS(p.server, p.srv);
+
+	h_socketpair(SOCK_STREAM, &mine, &other);
+	CHECK_INT(dup3(mine, a, O_CLOEXEC), a);
+	h_send(other, "secret", 6);
+	CHECK_TLS(p.client, h_close(p.client, fd));
+	CHECK_INT(tls_read(p.client, buf, sizeof(buf)), -1);
+	h_recv(a, buf, 6);
+	CHECK_MEM(buf, "secret", 6);
+	close(fd);
+	close(mine);
+	close(other);
+	h_pair_free(&p);
+	tls_config_free(cconfig);
+	tls_config_free(sconfig);
+}
+
 /* Before the handshake is over there is nothing to close. */
 static void
 close_in_handshake(void **state)
@@ -997,6 +1177,9 @@ static const struct CMUnitTest tests[] = {
 	cmocka_unit_test(endings_after_close),
 	cmocka_unit_test(plaintext_afterwards),
 	cmocka_unit_test(close_waits_for_the_reader),
+	cmocka_unit_test(data_before_close_is_done),
+	cmocka_unit_test(timeouts_after_close),
+	cmocka_unit_test(close_with_foreign_descriptor),
 	cmocka_unit_test(close_in_handshake),
 	cmocka_unit_test(close_then_free),
 	cmocka_unit_test(write_and_exit),

@@ -218,6 +218,54 @@ configured_again(void **state)
 	h_pair_free(&p);
 }
 
+/* A new configuration is for the next connection, not for one that is open. */
+static void
+connection_configured_again(void **state)
+{
+	struct tls_config *client, *server;
+	struct h_pair p;
+	int a, b;
+
+	(void)state;
+	h_pair_open(&p);
+	client = h_client_config();
+	server = h_server_config("rsa");
+	CHECK_CONFIG(client,
+	    tls_config_set_protocols(client, TLS_PROTOCOL_TLSv1_2));
+	CHECK_TLS(p.client, tls_configure(p.client, client));
+	CHECK_TLS(p.server, tls_configure(p.server, server));
+	h_pair_echo(&p);
+	CHECK_STR(tls_conn_version(p.client), "TLSv1.3");
+	/* Where the library has to ask the worker. */
+	CHECK_INT(tls_ocsp_process_response(p.client, (const uint8_t *)"x", 1),
+	    -1);
+	h_reset_on_close(p.sfd);
+	tls_free(p.server);
+	p.server = NULL;
+	close(p.sfd);
+	h_poll(p.cfd, POLLIN, H_WAIT);
+	CHECK(h_read_some(p.client, p.cfd, &a, 1) <= 0);
+	close(p.cfd);
+
+	h_tcp_pair(&a, &b);
+	h_nonblock(a, 1);
+	h_nonblock(b, 1);
+	p.cfd = a;
+	p.sfd = b;
+	if (!h_proxy) { /* which has the old connection still */
+		tls_reset(p.client);
+		CHECK_TLS(p.client, tls_configure(p.client, client));
+	}
+	tls_config_free(client);
+	tls_config_free(server);
+	CHECK_TLS(p.client, tls_connect_socket(p.client, a, "localhost"));
+	CHECK_TLS(p.base, tls_accept_socket(p.base, &p.server, b));
+	h_pair_handshake(&p);
+	CHECK_TLS(p.client, p.crv);
+	CHECK_STR(tls_conn_version(p.client), "TLSv1.2");
+	h_pair_free(&p);
+}
+
 /*
  * Serves echoes to any number of connections, one byte each time, until its
  * standard channel (H_KEPT + 1) ends. Keeps them all open.
@@ -523,6 +571,7 @@ static const struct CMUnitTest tests[] = {
 	cmocka_unit_test(freed_early),
 	cmocka_unit_test(keys_cleared),
 	cmocka_unit_test(configured_again),
+	cmocka_unit_test(connection_configured_again),
 	cmocka_unit_test(worker_killed_client),
 	cmocka_unit_test(worker_killed_with_keys),
 	cmocka_unit_test(keeper_killed),

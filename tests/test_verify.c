@@ -418,6 +418,39 @@ ca_paths(void **state)
 	end();
 }
 
+/* Authorities that were not needed before are looked for. */
+static void
+verified_later(void **state)
+{
+	char dir[] = "/tmp/libtls-proxy-test-XXXXXX", path[64];
+	struct tls_config *client, *server;
+	struct h_pair p;
+	int i;
+
+	(void)state;
+	CHECK(mkdtemp(dir) != NULL);
+	snprintf(path, sizeof(path), "%s/path", dir);
+	CHECK((client = tls_config_new()) != NULL);
+	CHECK((server = tls_config_new()) != NULL);
+	CHECK_CONFIG(client, tls_config_set_ca_path(client, path));
+	tls_config_insecure_noverifycert(client);
+	set_identity(server, "good", NULL);
+	for (i = 0; i < 2; i++) {
+		h_pair_start(&p, client, server, "localhost");
+		h_pair_handshake(&p);
+		CHECK_TLS(p.client, p.crv);
+		CHECK_TLS(p.server, p.srv);
+		h_pair_free(&p);
+		if (i == 0)
+			CHECK_INT(symlink(odd("path/hashed", ""), path), 0);
+		tls_config_verify(client);
+	}
+	tls_config_free(client);
+	tls_config_free(server);
+	CHECK_INT(unlink(path), 0);
+	CHECK_INT(rmdir(dir), 0);
+}
+
 /* Of a peer whose name wasn't looked at. */
 static void
 contains_name(void **state)
@@ -786,6 +819,21 @@ stapled_pairs(void **state)
 	tls_config_free(client);
 }
 
+/* A connection to a server that is configured, as far as it comes. */
+static void
+connect_to(struct h_pair *p, struct tls *base, struct tls_config *client)
+{
+	memset(p, 0, sizeof(*p));
+	h_tcp_pair(&p->cfd, &p->sfd);
+	h_nonblock(p->cfd, 1);
+	h_nonblock(p->sfd, 1);
+	p->client = h_client(client);
+	CHECK_TLS(p->client,
+	    tls_connect_socket(p->client, p->cfd, "localhost"));
+	CHECK_TLS(base, tls_accept_socket(base, &p->server, p->sfd));
+	h_pair_handshake(p);
+}
+
 /* A staple of a live configuration counts from the next handshake on. */
 static void
 live_staples(void **state)
@@ -802,7 +850,7 @@ live_staples(void **state)
 	};
 	struct tls_config *client, *server;
 	struct row row = { .flags = 0 };
-	struct h_pair p = { 0 };
+	struct h_pair p;
 	struct tls *base;
 	const char *got;
 	size_t i;
@@ -823,14 +871,7 @@ live_staples(void **state)
 		else
 			CHECK_CONFIG(server,
 			    tls_config_set_ocsp_staple_mem(server, NULL, 0));
-		h_tcp_pair(&p.cfd, &p.sfd);
-		h_nonblock(p.cfd, 1);
-		h_nonblock(p.sfd, 1);
-		p.client = h_client(client);
-		CHECK_TLS(p.client,
-		    tls_connect_socket(p.client, p.cfd, "localhost"));
-		CHECK_TLS(base, tls_accept_socket(base, &p.server, p.sfd));
-		h_pair_handshake(&p);
+		connect_to(&p, base, client);
 		got = result(p.client, p.crv);
 		if (!is_wanted(got, cases[i].want, 0))
 			differs("staple", got, cases[i].want);
@@ -843,6 +884,59 @@ live_staples(void **state)
 	tls_config_free(client);
 	tls_config_free(server);
 	end();
+}
+
+/*
+ * A live change is about the pairs that the server has, and not about those
+ * that its configuration got later.
+ */
+static void
+live_pairs(void **state)
+{
+	static const struct {
+		const char *name;
+		int (*later)(struct tls_config *, const char *, const char *);
+	} cases[] = {
+		{ "one before", set_pair_file },
+		{ "one before and one behind", add_pair_file },
+	};
+	struct tls_config *client, *server;
+	struct row row = { .flags = STAPLING };
+	struct h_pair p;
+	struct tls *base;
+	size_t i;
+
+	(void)state;
+	PROXY_ONLY();
+	CHECK((client = tls_config_new()) != NULL);
+	set_switches(client, &row);
+	for (i = 0; i < NELEMS(cases); i++) {
+		h_case = cases[i].name;
+		/* Its first pair stays empty. */
+		CHECK((server = tls_config_new()) != NULL);
+		CHECK_CONFIG(server,
+		    tls_config_add_keypair_ocsp_file(server,
+			odd("ocsp", ".pem"), odd("ocsp", ".pem"),
+			odd("good", ".der")));
+		base = h_server(server);
+		CHECK_CONFIG(server, cases[i].later(server, odd("ocsp", ".pem"),
+					 odd("unknown", ".der")));
+		CHECK_CONFIG(server, tls_config_set_alpn(server, "live"));
+		connect_to(&p, base, client);
+		CHECK_TLS(p.client, p.crv);
+		CHECK_TLS(p.server, p.srv);
+		CHECK_STR(tls_peer_ocsp_result(p.client), "good");
+		h_pair_free(&p);
+		/* From then on they are its own. */
+		CHECK_TLS(base, tls_configure(base, server));
+		connect_to(&p, base, client);
+		CHECK_TLS(p.client, p.crv);
+		h_pair_free(&p);
+		tls_free(base);
+		tls_config_free(server);
+	}
+	h_case = NULL;
+	tls_config_free(client);
 }
 
 /* tls_ocsp_process_response where there is little to go by. */
@@ -938,12 +1032,14 @@ static const struct CMUnitTest tests[] = {
 	cmocka_unit_test(in_memory),
 	cmocka_unit_test(unreadable_lists),
 	cmocka_unit_test(ca_paths),
+	cmocka_unit_test(verified_later),
 	cmocka_unit_test(contains_name),
 	cmocka_unit_test(handshake_names),
 	cmocka_unit_test(ocsp_responses),
 	cmocka_unit_test(staples),
 	cmocka_unit_test(stapled_pairs),
 	cmocka_unit_test(live_staples),
+	cmocka_unit_test(live_pairs),
 	cmocka_unit_test(ocsp_without),
 	cmocka_unit_test(ocsp_of_client),
 };
