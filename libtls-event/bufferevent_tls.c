@@ -16,6 +16,9 @@
 #include "bufferevent_tls.h"
 #pragma GCC visibility pop
 
+/* That of libtls-proxy. Another libtls has none, and is its own engine. */
+int tls_engine_fd(struct tls *ctx) __attribute__((weak));
+
 #define RECORD_MAX 16384
 /* What a filter takes from, and leaves with, the bufferevent beneath it. */
 #define TRANSPORT_IN_MAX (64 * 1024)
@@ -38,6 +41,7 @@ struct bufferevent_tls {
 	struct bufferevent_ops ops; /* first: where libevent keeps us */
 	struct bufferevent *bev;
 	struct bufferevent *underlying; /* a reference; NULL on a socket */
+	struct event engine;		/* instead of ev_read, see arm() */
 	struct tls *ctx;		/* the connection's, or NULL */
 	struct tls *given;		/* for the connection to come */
 	char *servername;
@@ -129,14 +133,33 @@ transport_read_enable(struct bufferevent_tls *b, int on)
 		bufferevent_disable(b->underlying, EV_READ);
 }
 
+static void on_engine(evutil_socket_t fd, short what, void *bev);
+
+/* Puts the descriptor, or -1, behind the event. */
+static void
+assign_engine(struct bufferevent_tls *b, evutil_socket_t fd)
+{
+	event_assign(&b->engine, b->bev->ev_base, fd,
+	    EV_READ | EV_PERSIST | EV_FINALIZE, on_engine, b->bev);
+}
+
+/* What to wait for instead of the transport's input, or -1. */
+static evutil_socket_t
+engine_fd(struct bufferevent_tls *b)
+{
+	return tls_engine_fd != NULL ? tls_engine_fd(b->ctx) : -1;
+}
+
 /*
- * Waits for what the connection needs, and for nothing else. The time-outs of
- * the directions in refresh begin anew.
+ * Waits for what the connection needs, and for nothing else: while libtls-proxy
+ * is at work, for that alone, as the state of the network does not matter. The
+ * time-outs of the directions in refresh begin anew.
  */
 static void
 arm(struct bufferevent_tls *b, short refresh)
 {
 	struct bufferevent *bev = b->bev;
+	evutil_socket_t engine;
 	int in = 0, out = 0;
 
 	if (b->freed)
@@ -158,6 +181,14 @@ arm(struct bufferevent_tls *b, short refresh)
 	case PHASE_ENDED:
 		break;
 	}
+	engine = in ? engine_fd(b) : -1;
+	if (engine != -1 && engine != event_get_fd(&b->engine)) {
+		event_del(&b->engine);
+		assign_engine(b, engine);
+	}
+	wait_for(&b->engine, EV_READ, engine != -1, refresh & EV_READ,
+	    &bev->timeout_read);
+	in = in && engine == -1;
 	if ((b->wake & EV_READ) == 0)
 		wait_for(&bev->ev_read, EV_READ, in, refresh & EV_READ,
 		    &bev->timeout_read);
@@ -172,6 +203,7 @@ disarm(struct bufferevent_tls *b)
 {
 	event_del(&b->bev->ev_read);
 	event_del(&b->bev->ev_write);
+	event_del(&b->engine);
 	b->wake = 0;
 	transport_read_enable(b, 0);
 }
@@ -567,6 +599,21 @@ on_writable(evutil_socket_t fd, short what, void *bev)
 }
 
 static void
+on_engine(evutil_socket_t fd, short what, void *arg)
+{
+	struct bufferevent *bev = arg;
+	struct bufferevent_tls *b = upcast(bev);
+
+	(void)fd;
+	bufferevent_lock(bev);
+	if (!b->freed && what == EV_TIMEOUT)
+		timed_out(b, BEV_EVENT_READING);
+	else if (!b->freed)
+		run(b, EV_READ);
+	bufferevent_unlock(bev);
+}
+
+static void
 on_transport_read(struct bufferevent *underlying, void *arg)
 {
 	struct bufferevent_tls *b = arg;
@@ -698,6 +745,7 @@ tls_adj_timeouts(struct bufferevent *bev)
 		forget_timeout(&bev->ev_read);
 	if ((b->wake & EV_WRITE) == 0)
 		forget_timeout(&bev->ev_write);
+	forget_timeout(&b->engine);
 	arm(b, EV_READ | EV_WRITE);
 	return 0;
 }
@@ -941,6 +989,7 @@ tls_new(struct event_base *base, struct bufferevent *underlying,
 	b->underlying = underlying;
 	b->writing = 1; /* as the new bufferevent */
 	assign(b, fd);
+	assign_engine(b, -1);
 	if (underlying != NULL) {
 		bufferevent_incref(underlying);
 		b->transport_reading =

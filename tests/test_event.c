@@ -25,9 +25,16 @@
 #include <event2/event.h>
 #include <event2/http.h>
 #include <event2/thread.h>
+#include <tls_proxy.h>
 
 #include "bufferevent_tls.h"
 #include "harness.h"
+
+/* Another libtls has none of them. */
+#pragma weak tls_config_set_requests
+#pragma weak tls_request_default
+#pragma weak tls_request_fd
+#pragma weak tls_request_next
 
 #define MIB (1024 * 1024)
 
@@ -55,6 +62,7 @@ struct link {
 	struct event *deadline;
 	struct tls_config *client_config, *server_config;
 	struct tls *server; /* to accept with */
+	int requests;
 	struct side c, s;
 };
 
@@ -484,6 +492,53 @@ test_bulk(void)
 	{
 		link_open(&l, variants[i].options);
 		bulk(&l);
+		link_free(&l);
+	}
+}
+
+/* What the handshake asks is answered from the loop. */
+static void
+on_request(evutil_socket_t fd, short what, void *arg)
+{
+	struct link *l = arg;
+	struct tls_request *request;
+
+	(void)fd;
+	(void)what;
+	while ((request = tls_request_next(l->server)) != NULL) {
+		CHECK_INT(tls_request_default(request), 0);
+		l->requests++;
+	}
+}
+
+static void
+test_requests(void)
+{
+	struct event *event;
+	struct link l;
+
+	PROXY_ONLY();
+	EACH_VARIANT(i)
+	{
+		link_init(&l, variants[i].options);
+		CHECK_CONFIG(l.server_config,
+		    tls_config_set_requests(l.server_config,
+			TLS_REQUEST_CERTIFICATE, 60000));
+		CHECK_TLS(l.server, tls_configure(l.server, l.server_config));
+		event = event_new(l.base, tls_request_fd(l.server),
+		    EV_READ | EV_PERSIST, on_request, &l);
+		CHECK(event != NULL);
+		event_add(event, NULL);
+		link_transport(&l);
+		open_client(&l);
+		open_server(&l);
+		LOOP_UNTIL(&l, l.c.connected && l.s.connected);
+		CHECK_INT(l.requests, 1);
+		side_start(&l.c);
+		side_start(&l.s);
+		bulk(&l);
+		CHECK_INT(l.c.what | l.s.what, 0);
+		event_free(event);
 		link_free(&l);
 	}
 }
@@ -1363,6 +1418,7 @@ test_nested(void)
 
 ON_ALL(test_dialogue)
 ON_ALL(test_echo)
+ON_ALL(test_requests)
 ON_ALL(test_bulk)
 ON_ALL(test_watermarks)
 ON_ALL(test_watermark_stops)
@@ -1398,6 +1454,7 @@ ON(test_nested, FILTER)
 static const struct CMUnitTest tests[] = {
 	TEST_ALL(test_dialogue),
 	TEST_ALL(test_echo),
+	TEST_ALL(test_requests),
 	TEST_ALL(test_bulk),
 	TEST_ALL(test_watermarks),
 	TEST_ALL(test_watermark_stops),
