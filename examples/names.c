@@ -121,10 +121,8 @@ static struct {
 	struct tls *tls;
 	int lookups; /* to the other process, which answers in order */
 	struct lookup *first, **last;
-	int cert, key; /* the answer to the first, or -1 */
 	struct event *accepting;
 	struct event *found; /* it is there */
-	struct event *room;  /* for an answer of ours */
 } server;
 
 static int
@@ -153,46 +151,35 @@ receive_pair(int *cert, int *key)
 	return 0;
 }
 
-/* Answers the first request, which may have to wait for room. */
+/* Answers the first request. */
 static void
-answer(evutil_socket_t fd, short what, void *arg)
+on_found(evutil_socket_t fd, short what, void *arg)
 {
 	struct lookup *l = server.first;
-	int rv;
+	int cert, key, rv;
 
 	(void)fd;
 	(void)what;
 	(void)arg;
-	if (server.key == -1)
+	if (receive_pair(&cert, &key) == -1)
+		errx(1, "nobody looks for certificates any more");
+	if (key == -1)
 		rv = tls_request_refuse(l->request, "unknown name");
 	else
-		rv = tls_request_answer_keypair(l->request, server.cert,
-		    server.key);
-	if (rv == TLS_WANT_POLLOUT) {
-		event_add(server.room, NULL);
-		return;
-	}
+		rv = tls_request_answer_keypair(l->request, cert, key);
 	if (rv == -1) {
 		warnx("%s", tls_request_error(l->request));
 		tls_request_free(l->request);
 	}
-	if (server.cert != -1)
-		close(server.cert);
-	if (server.key != -1)
-		close(server.key);
+	if (cert != -1)
+		close(cert);
+	if (key != -1)
+		close(key);
 	if ((server.first = l->next) == NULL)
 		server.last = &server.first;
 	else
 		event_add(server.found, NULL);
 	free(l);
-}
-
-static void
-on_found(evutil_socket_t fd, short what, void *arg)
-{
-	if (receive_pair(&server.cert, &server.key) == -1)
-		errx(1, "nobody looks for certificates any more");
-	answer(fd, what, arg);
 }
 
 static void
@@ -414,7 +401,6 @@ main(int argc, char **argv)
 	if ((server.base = event_base_new()) == NULL)
 		errx(1, "no event loop");
 	server.found = new_event(server.lookups, EV_READ, on_found);
-	server.room = new_event(requests, EV_WRITE, answer);
 	server.accepting = new_event(listener, EV_READ | EV_PERSIST, on_accept);
 	event_add(server.accepting, NULL);
 	event_add(new_event(requests, EV_READ | EV_PERSIST, on_requests), NULL);

@@ -135,9 +135,7 @@ const struct tls_request_facts *tls_request_facts(
 
 /*
  * Answers, from any thread of this process. They return 0 and have freed the
- * request; or -1 with tls_request_error(), and the request is still there; or
- * TLS_WANT_POLLOUT, and the same call is to be repeated when tls_request_fd()
- * is writable.
+ * request; or -1 with tls_request_error(), and the request is still there.
  */
 int tls_request_default(struct tls_request *_request);
 int tls_request_accept(struct tls_request *_request);

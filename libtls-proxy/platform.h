@@ -9,6 +9,7 @@
 #include <sys/types.h>
 
 #include <stddef.h>
+#include <stdint.h>
 
 /*
  * Opens a program so that tlsp_platform_spawn() can start it later, whatever
@@ -44,6 +45,20 @@ int tlsp_platform_spawn(int supervisor, int goproxy, int control,
  * are errors alone.
  */
 ssize_t tlsp_platform_quiet_write(int fd, const void *buf, size_t len);
+
+/*
+ * A descriptor that is readable while one of those is that were added to it.
+ * Pollers may look all the same to struct tlsp_handle: *mark is a descriptor
+ * for it alone, by which tlsp_platform_poller_has() knows the poller again.
+ * -1 with errno.
+ */
+int tlsp_platform_poller(int *mark);
+/* Adds fd under a number that is not 0. -1 with errno. */
+int tlsp_platform_poller_add(int poller, int fd, uint64_t number);
+void tlsp_platform_poller_remove(int poller, int fd);
+/* The number of one that is readable or has ended, each in turn, or 0. */
+uint64_t tlsp_platform_poller_ready(int poller);
+int tlsp_platform_poller_has(int poller, int mark);
 
 /* As tlsp_memory_fd() in proxy.h. */
 int tlsp_platform_memory_fd(const void *buf, size_t len);

@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: ISC */
 /* Copyright (c) 2026 The libtls-proxy authors */
 
+#include <sys/epoll.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
+#include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 
@@ -108,6 +110,59 @@ tlsp_platform_memory_fd(const void *buf, size_t len)
 err:
 	tlsp_fd_close(&fd);
 	return -1;
+}
+
+int
+tlsp_platform_poller(int *mark)
+{
+	struct epoll_event none = { 0 };
+	int poller;
+
+	/* Nothing ever happens to it. */
+	if ((*mark = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0)) == -1)
+		return -1;
+	*mark = tlsp_fd_move_high(*mark);
+	if ((poller = epoll_create1(EPOLL_CLOEXEC)) == -1)
+		goto err;
+	poller = tlsp_fd_move_high(poller);
+	if (epoll_ctl(poller, EPOLL_CTL_ADD, *mark, &none) == -1)
+		goto err;
+	return poller;
+
+err:
+	tlsp_fd_close(&poller);
+	tlsp_fd_close(mark);
+	return -1;
+}
+
+int
+tlsp_platform_poller_add(int poller, int fd, uint64_t number)
+{
+	struct epoll_event event = { EPOLLIN, { .u64 = number } };
+
+	return epoll_ctl(poller, EPOLL_CTL_ADD, fd, &event);
+}
+
+void
+tlsp_platform_poller_remove(int poller, int fd)
+{
+	(void)epoll_ctl(poller, EPOLL_CTL_DEL, fd, NULL);
+}
+
+uint64_t
+tlsp_platform_poller_ready(int poller)
+{
+	struct epoll_event event;
+
+	return epoll_wait(poller, &event, 1, 0) == 1 ? event.data.u64 : 0;
+}
+
+int
+tlsp_platform_poller_has(int poller, int mark)
+{
+	struct epoll_event none = { 0 };
+
+	return epoll_ctl(poller, EPOLL_CTL_MOD, mark, &none) == 0;
 }
 
 #ifndef TLSP_NULL

@@ -323,7 +323,7 @@ start_proxy(struct tls *ctx, int fd_read, int fd_write)
 	int fds[6], rv = -1;
 	size_t nfds = 0;
 	int one = fd_read == fd_write;
-	int session_fd, requests_fd;
+	int session_fd, requests_fd = -1;
 
 	if (tls_open_channel(ctx) == -1 ||
 	    tls_session_fd(ctx, &session_fd) == -1)
@@ -374,6 +374,7 @@ err:
 	tlsp_fd_close(&in[1]);
 	tlsp_fd_close(&out[0]);
 	tlsp_fd_close(&out[1]);
+	tlsp_fd_close(&requests_fd);
 	return rv;
 }
 

@@ -160,7 +160,7 @@ start(struct tls *ctx, tls_read_cb read_cb, tls_write_cb write_cb, void *cb_arg,
 	struct tls_engine *e = NULL;
 	int pair[2] = { -1, -1 }, fds[3];
 	size_t nfds = 0;
-	int session_fd, requests_fd;
+	int session_fd, requests_fd = -1;
 
 	if (tls_open_channel(ctx) == -1 ||
 	    tls_session_fd(ctx, &session_fd) == -1)
@@ -197,12 +197,14 @@ start(struct tls *ctx, tls_read_cb read_cb, tls_write_cb write_cb, void *cb_arg,
 	e->cb_arg = cb_arg;
 	e->own = own;
 	e->asks = requests_fd != -1;
+	tlsp_fd_close(&requests_fd);
 	ctx->engine = e;
 	return 0;
 
 err:
 	tlsp_fd_close(&pair[0]);
 	tlsp_fd_close(&pair[1]);
+	tlsp_fd_close(&requests_fd);
 	free(e);
 	return -1;
 }

@@ -331,11 +331,12 @@ int tls_config_attach_key(struct tls_config *config, uint32_t id, int cert_fd,
 /*
  * Requests, where the configuration has some. A connection inherits those of
  * its server (0, or -1 with the server's error), and joins them when it
- * starts: *fd is for START or ENGINE then, or -1. 0, or -1 with the error set.
+ * starts: *fd is for START or ENGINE then, and the caller's, or -1. 0, or -1
+ * with the error set.
  */
 int tls_requests_inherit(struct tls *conn, struct tls *server);
 int tls_requests_join(struct tls *ctx, int *fd);
-/* Joins whatever the configuration has. The descriptor, or -1. */
+/* Joins whatever the configuration has. The caller's descriptor, or -1. */
 int tls_requests_enter(struct tls *ctx);
 /* Ends a connection's part in them, and a context's. */
 void tls_requests_part(struct tls *ctx);

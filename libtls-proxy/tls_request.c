@@ -3,8 +3,9 @@
 
 /*
  * Decisions that the application makes while a handshake in the worker waits.
- * A context and the connections that it accepts share one channel, which its
- * thread or any other may read and answer on.
+ * Each connection has a channel of its own, as each may have a worker of its
+ * own. A context and the connections that it accepts share the descriptor that
+ * tells of all their channels; its thread or any other may read and answer.
  */
 
 #include <sys/socket.h>
@@ -15,16 +16,18 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "platform.h"
 #include "tls_internal.h"
 #include "trace.h"
 
 /* So many messages that are no requests may come in one call. */
 #define OTHERS_MAX 256
 
-/* A connection whose handshake may ask. */
+/* A connection whose handshake may ask, until its channel ends. */
 struct request_context {
 	struct request_context *next;
 	uint64_t id;
+	struct tlsp_handle channel;
 	struct tls *ctx;
 	struct tls_config *config; /* a reference */
 };
@@ -37,8 +40,8 @@ struct tls_requests {
 	pthread_mutex_t mutex; /* the lists and last */
 	atomic_int refcount;
 	pid_t pid;
-	struct tlsp_handle app;	   /* this end of the channel */
-	struct tlsp_handle worker; /* the end that each START carries */
+	int poller; /* of all channels */
+	struct tlsp_handle mark;
 	uint64_t last;
 	struct request_context *contexts;
 	struct tls_request *unanswered;
@@ -60,20 +63,41 @@ struct tls_request {
 	uint8_t message[];
 };
 
+/* Threads may accept on one server: which requests a context has. */
+static pthread_mutex_t owner_mutex = PTHREAD_MUTEX_INITIALIZER;
+
+static void
+lock(void)
+{
+	pthread_mutex_lock(&owner_mutex);
+}
+
+static void
+unlock(void)
+{
+	pthread_mutex_unlock(&owner_mutex);
+}
+
+__attribute__((constructor)) static void
+load(void)
+{
+	/* A child must not inherit the mutex locked by another thread. */
+	(void)pthread_atfork(lock, unlock, unlock);
+}
+
 static struct tls_requests *
 requests_new(void)
 {
 	struct tls_requests *requests;
-	int pair[2];
+	int mark;
 
 	if ((requests = calloc(1, sizeof(*requests))) == NULL)
 		return NULL;
-	if (tlsp_channel_pair(SOCK_SEQPACKET, pair) == -1) {
+	if ((requests->poller = tlsp_platform_poller(&mark)) == -1) {
 		free(requests);
 		return NULL;
 	}
-	tlsp_handle_set(&requests->app, tlsp_fd_move_high(pair[0]));
-	tlsp_handle_set(&requests->worker, tlsp_fd_move_high(pair[1]));
+	tlsp_handle_set(&requests->mark, mark);
 	pthread_mutex_init(&requests->mutex, NULL);
 	requests->pid = getpid();
 	requests->refcount = 1;
@@ -86,11 +110,23 @@ requests_ref(struct tls_requests *requests)
 	atomic_fetch_add(&requests->refcount, 1);
 }
 
+/* The descriptor, or -1 if it is not ours any more. */
+static int
+poller_fd(const struct tls_requests *requests)
+{
+	int mark = tlsp_handle_fd(&requests->mark);
+
+	return mark != -1 && tlsp_platform_poller_has(requests->poller, mark)
+		   ? requests->poller
+		   : -1;
+}
+
 static void
 context_free(struct request_context *entry)
 {
 	if (entry == NULL)
 		return;
+	tlsp_handle_close(&entry->channel);
 	tls_config_free(entry->config);
 	free(entry);
 }
@@ -99,6 +135,7 @@ static void
 requests_unref(struct tls_requests *requests)
 {
 	struct request_context *entry;
+	int fd;
 
 	if (atomic_fetch_sub(&requests->refcount, 1) > 1)
 		return;
@@ -106,8 +143,9 @@ requests_unref(struct tls_requests *requests)
 		requests->contexts = entry->next;
 		context_free(entry);
 	}
-	tlsp_handle_close(&requests->app);
-	tlsp_handle_close(&requests->worker);
+	fd = poller_fd(requests);
+	tlsp_fd_close(&fd);
+	tlsp_handle_close(&requests->mark);
 	free(requests);
 }
 
@@ -124,14 +162,54 @@ is_ours(const struct tls_requests *requests)
 static struct tls_requests *
 requests_of(struct tls *ctx)
 {
+	struct tls_requests *requests;
+
+	lock();
 	if (ctx->requests != NULL &&
-	    (!is_ours(ctx->requests) ||
-		tlsp_handle_fd(&ctx->requests->app) == -1 ||
-		tlsp_handle_fd(&ctx->requests->worker) == -1))
+	    (!is_ours(ctx->requests) || poller_fd(ctx->requests) == -1))
 		tls_requests_leave(ctx);
 	if (ctx->requests == NULL)
 		ctx->requests = requests_new();
-	return ctx->requests;
+	requests = ctx->requests;
+	unlock();
+	return requests;
+}
+
+/* Where the connection's entry is, or the end of the list. */
+static struct request_context **
+context_link(struct tls_requests *requests, uint64_t id)
+{
+	struct request_context **link = &requests->contexts;
+
+	while (*link != NULL && (*link)->id != id)
+		link = &(*link)->next;
+	return link;
+}
+
+/*
+ * Takes a connection off the list, and cancels what it has asked. Returns its
+ * entry for context_free(), or NULL; called with the mutex held.
+ */
+static struct request_context *
+context_remove(struct tls_requests *requests, uint64_t id)
+{
+	struct request_context **link = context_link(requests, id);
+	struct request_context *entry = *link;
+	struct tls_request *request;
+	int fd;
+
+	if (entry == NULL)
+		return NULL;
+	*link = entry->next;
+	/* To be closed is not enough where a child has a copy. */
+	if ((fd = tlsp_handle_fd(&entry->channel)) != -1)
+		tlsp_platform_poller_remove(requests->poller, fd);
+	for (request = requests->unanswered; request != NULL;
+	     request = request->next) {
+		if (request->context == id)
+			request->cancelled = 1;
+	}
+	return entry;
 }
 
 static int
@@ -145,12 +223,14 @@ set_channel_error(struct tls *ctx)
 int
 tls_requests_inherit(struct tls *conn, struct tls *server)
 {
+	struct tls_requests *requests;
+
 	if (!tlsp_config_channel_asks(server->channel))
 		return 0;
-	if (requests_of(server) == NULL)
+	if ((requests = requests_of(server)) == NULL)
 		return set_channel_error(server);
-	requests_ref(server->requests);
-	conn->requests = server->requests;
+	requests_ref(requests);
+	conn->requests = requests;
 	return 0;
 }
 
@@ -159,23 +239,35 @@ tls_requests_enter(struct tls *ctx)
 {
 	struct request_context *entry;
 	struct tls_requests *requests;
-	int fd;
+	int pair[2], rv;
 
 	if ((requests = requests_of(ctx)) == NULL ||
 	    (entry = calloc(1, sizeof(*entry))) == NULL)
 		return set_channel_error(ctx);
+	if (tlsp_channel_pair(SOCK_SEQPACKET, pair) == -1) {
+		free(entry);
+		return set_channel_error(ctx);
+	}
+	tlsp_handle_set(&entry->channel, tlsp_fd_move_high(pair[0]));
 	entry->ctx = ctx;
 	entry->config = tls_config_ref(ctx->config);
 	pthread_mutex_lock(&requests->mutex);
-	entry->id = ctx->request_context = ++requests->last;
-	entry->next = requests->contexts;
-	requests->contexts = entry;
-	pthread_mutex_unlock(&requests->mutex);
-	if ((fd = tlsp_handle_fd(&requests->worker)) == -1) {
-		errno = EBADF;
-		return set_channel_error(ctx);
+	entry->id = ++requests->last;
+	rv = tlsp_platform_poller_add(requests->poller, entry->channel.fd,
+	    entry->id);
+	if (rv == 0) {
+		ctx->request_context = entry->id;
+		entry->next = requests->contexts;
+		requests->contexts = entry;
 	}
-	return fd;
+	pthread_mutex_unlock(&requests->mutex);
+	if (rv == -1) {
+		tlsp_fd_close(&pair[1]);
+		(void)set_channel_error(ctx);
+		context_free(entry);
+		return -1;
+	}
+	return pair[1];
 }
 
 int
@@ -191,27 +283,14 @@ tls_requests_join(struct tls *ctx, int *fd)
 void
 tls_requests_part(struct tls *ctx)
 {
-	struct request_context **link, *entry = NULL;
-	struct tls_request *request;
+	struct request_context *entry;
 	uint64_t id = ctx->request_context;
 
 	ctx->request_context = 0;
 	if (ctx->requests == NULL || id == 0 || !is_ours(ctx->requests))
 		return;
 	pthread_mutex_lock(&ctx->requests->mutex);
-	for (link = &ctx->requests->contexts; *link != NULL;
-	     link = &(*link)->next) {
-		if ((*link)->id == id) {
-			entry = *link;
-			*link = entry->next;
-			break;
-		}
-	}
-	for (request = ctx->requests->unanswered; request != NULL;
-	     request = request->next) {
-		if (request->context == id)
-			request->cancelled = 1;
-	}
+	entry = context_remove(ctx->requests, id);
 	pthread_mutex_unlock(&ctx->requests->mutex);
 	context_free(entry);
 }
@@ -233,7 +312,7 @@ tls_request_fd(struct tls *ctx)
 
 	if ((requests = requests_of(ctx)) == NULL)
 		return set_channel_error(ctx);
-	return requests->app.fd;
+	return requests->poller;
 }
 
 /* Reading. */
@@ -413,60 +492,40 @@ request_free(struct tls_request *request)
 	free(request);
 }
 
+/* With the mutex held. */
 static void
-cancel(struct tls_requests *requests, const uint8_t *message, size_t len)
+cancel(struct tls_requests *requests, const struct request_context *entry,
+    const uint8_t *message, size_t len)
 {
 	struct tlsp_cancel m;
 	struct tls_request *request;
 
 	if (tlsp_wire_decode(message, len, 0, TLSP_CANCEL, &m) == -1)
 		return;
-	pthread_mutex_lock(&requests->mutex);
 	for (request = requests->unanswered; request != NULL;
 	     request = request->next) {
-		if (request->id == m.request)
+		if (request->context == entry->id && request->id == m.request)
 			request->cancelled = 1;
 	}
-	pthread_mutex_unlock(&requests->mutex);
-}
-
-/* Notes the request, unless its connection has gone. */
-static int
-enlist(struct tls_requests *requests, struct tls_request *request)
-{
-	struct request_context *entry;
-
-	request->requests = requests;
-	requests_ref(requests);
-	pthread_mutex_lock(&requests->mutex);
-	for (entry = requests->contexts; entry != NULL; entry = entry->next) {
-		if (entry->id == request->context)
-			break;
-	}
-	if (entry != NULL) {
-		request->facts.context = entry->ctx;
-		request->next = requests->unanswered;
-		requests->unanswered = request;
-	}
-	pthread_mutex_unlock(&requests->mutex);
-	return entry == NULL ? -1 : 0;
 }
 
 /*
- * Reads a message into the request. Returns its length, 0 if it was something
- * else, or -1 if there is none.
+ * Reads a message of the connection into the request. Returns its length, 0 if
+ * it was none, or -1 if the channel has ended; called with the mutex held.
  */
 static ssize_t
-receive(struct tls_requests *requests, struct tls_request *request)
+receive(struct tls_requests *requests, const struct request_context *entry,
+    struct tls_request *request)
 {
 	unsigned int version;
 	size_t none = 0;
 	ssize_t n;
 
 	memset(request, 0, sizeof(*request));
-	n = tlsp_channel_recv(requests->app.fd, request->message,
+	n = tlsp_channel_recv(tlsp_handle_fd(&entry->channel), request->message,
 	    TLSP_WIRE_MESSAGE_MAX, NULL, &none, MSG_DONTWAIT);
-	if (n == -1 && (errno == EINTR || errno == EPROTO))
+	if (n == -1 && (errno == EAGAIN || errno == EINTR || errno == EMFILE ||
+			   errno == EPROTO))
 		return 0;
 	if (n <= 0)
 		return -1;
@@ -474,46 +533,69 @@ receive(struct tls_requests *requests, struct tls_request *request)
 		&request->number) == -1)
 		return 0;
 	if (request->number == TLSP_CANCEL) {
-		cancel(requests, request->message, (size_t)n);
+		cancel(requests, entry, request->message, (size_t)n);
 		return 0;
 	}
 	return n;
+}
+
+/* The connection's next request; NULL where it was something else. */
+static struct tls_request *
+next_of(struct tls_requests *requests, uint64_t id)
+{
+	struct request_context *entry, *ended = NULL;
+	struct tls_request *request, *smaller;
+	ssize_t n = 0;
+
+	request = malloc(sizeof(*request) + TLSP_WIRE_MESSAGE_MAX);
+	if (request == NULL)
+		return NULL;
+	pthread_mutex_lock(&requests->mutex);
+	/* Another thread may just have freed the connection. */
+	if ((entry = *context_link(requests, id)) != NULL &&
+	    (n = receive(requests, entry, request)) == -1)
+		ended = context_remove(requests, id);
+	if (n <= 0) {
+		free(request);
+		request = NULL;
+	} else {
+		smaller = realloc(request, sizeof(*request) + (size_t)n);
+		if (smaller != NULL)
+			request = smaller;
+		if (parse_request(request, (size_t)n) == -1 ||
+		    request->context != id) {
+			request_free(request);
+			request = NULL;
+		}
+	}
+	if (request != NULL) {
+		requests_ref(requests);
+		request->requests = requests;
+		request->facts.context = entry->ctx;
+		request->next = requests->unanswered;
+		requests->unanswered = request;
+	}
+	pthread_mutex_unlock(&requests->mutex);
+	context_free(ended);
+	return request;
 }
 
 struct tls_request *
 tls_request_next(struct tls *ctx)
 {
 	struct tls_requests *requests;
-	struct tls_request *request, *smaller;
-	ssize_t n;
+	struct tls_request *request = NULL;
+	uint64_t id;
 	int i;
 
 	if ((requests = requests_of(ctx)) == NULL)
 		return NULL;
-	for (i = 0; i < OTHERS_MAX; i++) {
-		request = malloc(sizeof(*request) + TLSP_WIRE_MESSAGE_MAX);
-		if (request == NULL)
+	for (i = 0; i < OTHERS_MAX && request == NULL; i++) {
+		if ((id = tlsp_platform_poller_ready(requests->poller)) == 0)
 			break;
-		n = receive(requests, request);
-		if (n <= 0) {
-			free(request);
-			if (n == -1)
-				break;
-			continue;
-		}
-		smaller = realloc(request, sizeof(*request) + (size_t)n);
-		if (smaller != NULL)
-			request = smaller;
-		if (parse_request(request, (size_t)n) == -1) {
-			request_free(request);
-			continue;
-		}
-		if (enlist(requests, request) == 0)
-			return request;
-		/* The handshake need not wait until it times out. */
-		tls_request_free(request);
+		request = next_of(requests, id);
 	}
-	return NULL;
+	return request;
 }
 
 const struct tls_request_facts *
@@ -552,24 +634,30 @@ finish(struct tls_request *request)
 	requests_unref(requests);
 }
 
-/*
- * Sends the answer and frees the request. A failure leaves it as it was, and
- * so does a channel that is full.
- */
+/* Whether the worker waits no more, as errno has it. */
+static int
+is_gone(void)
+{
+	return errno == EPIPE || errno == ECONNRESET;
+}
+
+static void
+set_cancelled(struct tls_request *request)
+{
+	tls_set_errorx(request, TLS_ERROR_UNKNOWN, "request was cancelled");
+}
+
+/* Sends the answer and frees the request. A failure leaves it as it was. */
 static int
 answer(struct tls_request *request, unsigned int number, const void *message,
     int fd)
 {
-	const int channel = tlsp_handle_fd(&request->requests->app);
+	struct tls_requests *requests = request->requests;
+	const struct request_context *entry;
+	int channel = -1, rv = -1;
 	uint8_t *buf;
 	size_t len;
-	int rv;
 
-	if (channel == -1) {
-		tls_set_errorx(request, TLS_ERROR_UNKNOWN,
-		    "the request channel was closed");
-		return -1;
-	}
 	len = tlsp_wire_encode(NULL, 0, number, message);
 	if (len == 0 || len > TLSP_WIRE_MESSAGE_MAX) {
 		tls_set_errorx(request, TLS_ERROR_INVALID_ARGUMENT,
@@ -582,18 +670,30 @@ answer(struct tls_request *request, unsigned int number, const void *message,
 		return -1;
 	}
 	tlsp_wire_encode(buf, len, number, message);
-	rv = tlsp_channel_send(channel, buf, len, &fd, fd == -1 ? 0 : 1,
-	    tlsp_deadline_in(0));
-	tlsp_trace_sent(channel, number, message, len, fd == -1 ? 0 : 1, rv);
-	if (rv == -1 && errno == ETIMEDOUT)
-		rv = TLS_WANT_POLLOUT;
-	else if (rv == -1)
+	pthread_mutex_lock(&requests->mutex);
+	entry = *context_link(requests, request->context);
+	if (entry != NULL &&
+	    (channel = tlsp_handle_fd(&entry->channel)) != -1) {
+		/* It is the only answer there, so it has room. */
+		rv = tlsp_channel_send(channel, buf, len, &fd, fd == -1 ? 0 : 1,
+		    tlsp_deadline_in(0));
+		tlsp_trace_sent(channel, number, message, len, fd == -1 ? 0 : 1,
+		    rv);
+	}
+	pthread_mutex_unlock(&requests->mutex);
+	if (rv == 0) {
+		finish(request);
+	} else if (entry == NULL || (channel != -1 && is_gone())) {
+		set_cancelled(request);
+	} else if (channel == -1) {
+		tls_set_errorx(request, TLS_ERROR_UNKNOWN,
+		    "the request channel was closed");
+	} else {
 		tls_set_error(request, TLS_ERROR_UNKNOWN,
 		    "failed to answer the request");
+	}
 	tls_wipe(buf, len);
 	free(buf);
-	if (rv == 0)
-		finish(request);
 	return rv;
 }
 
@@ -612,8 +712,7 @@ is_cancelled(struct tls_request *request)
 	cancelled = request->cancelled;
 	pthread_mutex_unlock(&request->requests->mutex);
 	if (cancelled)
-		tls_set_errorx(request, TLS_ERROR_UNKNOWN,
-		    "request was cancelled");
+		set_cancelled(request);
 	return cancelled;
 }
 
@@ -744,15 +843,13 @@ tls_request_answer_pair(struct tls_request *request, unsigned int pair)
 static struct tls_config *
 config_of(struct tls_request *request)
 {
-	struct request_context *entry;
+	const struct request_context *entry;
 	struct tls_config *config = NULL;
 
 	pthread_mutex_lock(&request->requests->mutex);
-	for (entry = request->requests->contexts; entry != NULL;
-	     entry = entry->next) {
-		if (entry->id == request->context)
-			config = tls_config_ref(entry->config);
-	}
+	entry = *context_link(request->requests, request->context);
+	if (entry != NULL)
+		config = tls_config_ref(entry->config);
 	pthread_mutex_unlock(&request->requests->mutex);
 	return config;
 }
@@ -770,8 +867,7 @@ tls_request_answer_keypair(struct tls_request *request, int cert_fd, int key_fd)
 	if (is_cancelled(request))
 		return -1;
 	if ((config = config_of(request)) == NULL) {
-		tls_set_errorx(request, TLS_ERROR_UNKNOWN,
-		    "request was cancelled");
+		set_cancelled(request);
 		return -1;
 	}
 	/* A copy that cannot change between the keeper and the worker. */

@@ -100,7 +100,7 @@ struct ends {
 };
 
 static void
-connect_pair(struct ends *e, struct h_pair *p)
+start_pair(struct ends *e, struct h_pair *p)
 {
 	memset(p, 0, sizeof(*p));
 	h_tcp_pair(&p->cfd, &p->sfd);
@@ -110,6 +110,12 @@ connect_pair(struct ends *e, struct h_pair *p)
 	CHECK_TLS(p->client,
 	    tls_connect_socket(p->client, p->cfd, "localhost"));
 	CHECK_TLS(e->base, tls_accept_socket(e->base, &p->server, p->sfd));
+}
+
+static void
+connect_pair(struct ends *e, struct h_pair *p)
+{
+	start_pair(e, p);
 	h_pair_handshake(p);
 }
 
@@ -256,6 +262,67 @@ worker_files_peer(int argc, char **argv)
 	return 0;
 }
 
+/* Starts a connection and runs its handshakes until the server is asked. */
+static struct tls_request *
+start_asking(struct ends *e, struct h_pair *p)
+{
+	struct tls_request *request;
+	struct pollfd pfds[3];
+	int64_t deadline = h_now() + H_WAIT;
+
+	start_pair(e, p);
+	while ((request = tls_request_next(e->base)) == NULL) {
+		CHECK(h_now() < deadline);
+		if (tls_handshake(p->client) == -1 ||
+		    tls_handshake(p->server) == -1)
+			FAIL("client: %s; server: %s", tls_error(p->client),
+			    tls_error(p->server));
+		pfds[0].fd = h_wait_fd(p->client, p->cfd);
+		pfds[1].fd = h_wait_fd(p->server, p->sfd);
+		pfds[2].fd = tls_request_fd(e->base);
+		pfds[0].events = pfds[1].events = pfds[2].events = POLLIN;
+		CHECK(poll(pfds, 3, H_WAIT) > 0);
+	}
+	return request;
+}
+
+#define ASKERS 20
+
+/* And each of them gets the answers to what its connections ask. */
+static int
+askers_peer(int argc, char **argv)
+{
+	static struct h_pair pairs[ASKERS];
+	struct tls_request *requests[ASKERS];
+	struct rlimit old;
+	struct ends e = { 0 };
+	pid_t first, list[8];
+	int i;
+
+	(void)argc;
+	(void)argv;
+	open_ends(&e, TLS_ISOLATION_PROCESS);
+	first = h_wait_helper("worker", -1);
+	limit_soft(first, RLIMIT_NOFILE, 64, &old);
+	CHECK_CONFIG(e.sconfig, tls_config_set_requests(e.sconfig,
+				    TLS_REQUEST_CERTIFICATE, H_WAIT));
+	CHECK_TLS(e.base, tls_configure(e.base, e.sconfig));
+	for (i = 0; i < ASKERS; i++)
+		requests[i] = start_asking(&e, &pairs[i]);
+	CHECK(h_helper_list("worker", list, 8) > 1);
+	for (i = 0; i < ASKERS; i++)
+		CHECK_INT(tls_request_default(requests[i]), 0);
+	for (i = 0; i < ASKERS; i++) {
+		h_pair_handshake(&pairs[i]);
+		CHECK_TLS(pairs[i].server, pairs[i].srv);
+		CHECK_TLS(pairs[i].client, pairs[i].crv);
+		h_pair_echo(&pairs[i]);
+		h_pair_free(&pairs[i]);
+	}
+	close_ends(&e);
+	return 0;
+}
+
 /* And if no other can be started, those that find no room hear of it. */
 static int
 last_files_peer(int argc, char **argv)
@@ -305,6 +372,13 @@ worker_without_files(void **state)
 {
 	(void)state;
 	run("worker_files");
+}
+
+static void
+askers_of_several_workers(void **state)
+{
+	(void)state;
+	run("askers");
 }
 
 static void
@@ -608,6 +682,7 @@ byte_by_byte(void **state)
 
 static const struct CMUnitTest tests[] = {
 	cmocka_unit_test(worker_without_files),
+	cmocka_unit_test(askers_of_several_workers),
 	cmocka_unit_test(no_files_left),
 	cmocka_unit_test(no_processes_left),
 	cmocka_unit_test(worker_without_memory),
@@ -618,6 +693,7 @@ static const struct CMUnitTest tests[] = {
 
 static const struct h_peer peers[] = {
 	{ "worker_files", worker_files_peer },
+	{ "askers", askers_peer },
 	{ "last_files", last_files_peer },
 	{ "processes", processes_peer },
 	{ "memory", memory_peer },

@@ -269,8 +269,8 @@ ask(void)
 	}
 }
 
-/* Answers what is due. Returns 0, or TLS_WANT_POLLOUT. */
-static int
+/* Answers what is due. */
+static void
 answer(void)
 {
 	int64_t now = h_now();
@@ -279,18 +279,16 @@ answer(void)
 
 	/* On a slow machine, too, shall they be in flight at the same time. */
 	if (server.report.in_flight < server.wanted)
-		return 0;
+		return;
 	for (i = 0; i < BATCH; i++) {
 		op = server.answers.first;
 		if (op == NULL || op->due > now)
-			return 0;
+			return;
 		if (op->session_len > 0)
 			rv = tls_request_answer(op->request, op->session,
 			    op->session_len);
 		else
 			rv = tls_request_default(op->request);
-		if (rv == TLS_WANT_POLLOUT)
-			return rv;
 		if (rv == -1) {
 			CHECK_STR(tls_request_error(op->request),
 			    "request was cancelled");
@@ -298,7 +296,6 @@ answer(void)
 		}
 		free(pop(&server.answers));
 	}
-	return 0;
 }
 
 static void
@@ -482,7 +479,7 @@ server_peer(int argc, char **argv)
 	struct tls_config *config;
 	struct moment woken, now;
 	int64_t left;
-	int i, turn, sched, rv = 0, wait;
+	int i, turn, sched, wait;
 
 	CHECK_INT(argc, 3);
 	server.path = argv[1];
@@ -499,8 +496,6 @@ server_peer(int argc, char **argv)
 		pfds[STORE].fd = server.fd;
 		for (i = 0; i < PEERS; i++)
 			pfds[i].events = POLLIN;
-		if (rv == TLS_WANT_POLLOUT)
-			pfds[REQUESTS].events |= POLLOUT;
 		if (server.out_len > 0)
 			pfds[STORE].events |= POLLOUT;
 		for (i = 0; i < SLOTS; i++) {
@@ -512,7 +507,7 @@ server_peer(int argc, char **argv)
 			    p->want == TLS_WANT_POLLOUT ? POLLOUT : POLLIN;
 		}
 		wait = -1;
-		if (server.answers.first != NULL && rv == 0 &&
+		if (server.answers.first != NULL &&
 		    server.report.in_flight >= server.wanted) {
 			left = server.answers.first->due - h_now();
 			wait = left < 0 ? 0 : (int)left;
@@ -536,7 +531,7 @@ server_peer(int argc, char **argv)
 			if (server.fd != -1)
 				store_receive();
 		}
-		rv = answer();
+		answer();
 		/* Another one comes first in each turn. */
 		for (i = 0, wait = 0; i < SLOTS && wait < BATCH; i++) {
 			int slot = (i + turn * BATCH) % SLOTS;

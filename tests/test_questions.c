@@ -6,6 +6,7 @@
 
 #include <sys/socket.h>
 
+#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -14,7 +15,7 @@
 #include "tls_internal.h"
 
 static struct tls *ctx;
-static int worker; /* its end of the channel; the context's */
+static int worker; /* its end of the channel */
 
 union message {
 #define F(name, type, field)
@@ -40,6 +41,7 @@ stop(void **state)
 {
 	(void)state;
 	tls_free(ctx);
+	close(worker);
 	return 0;
 }
 
@@ -183,29 +185,66 @@ malformed(void **state)
 	h_case = NULL;
 }
 
-/* What is about an unknown connection is refused, and not left to wait. */
+/* A worker cannot ask, nor cancel, what is another connection's. */
 static void
-unknown_connection(void **state)
+another_connection(void **state)
 {
-	struct tlsp_ask_certificate c = { 0 };
-	struct tlsp_ask_certificate_reply reply;
-	uint8_t buf[256];
+	const uint64_t first = ctx->request_context;
+	struct tlsp_ask_staple m = good_question();
+	struct tlsp_cancel cancel = { .request = m.request };
+	struct tls_request *request;
+	uint8_t buf[64];
 	size_t none = 0;
-	ssize_t n;
+	int other;
 
 	(void)state;
-	c.request = 77;
-	c.context = ctx->request_context + 1;
-	say(TLSP_ASK_CERTIFICATE, &c, 0, 0);
+	CHECK((other = tls_requests_enter(ctx)) != -1);
+	CHECK(ctx->request_context != first);
+	m.context = ctx->request_context;
+	say(TLSP_ASK_STAPLE, &m, 0, 0);
 	CHECK(tls_request_next(ctx) == NULL);
-	n = tlsp_channel_recv(worker, buf, sizeof(buf), NULL, &none,
-	    MSG_DONTWAIT);
-	CHECK(n > 0);
-	CHECK_INT(tlsp_wire_decode(buf, (size_t)n, 0,
-		      TLSP_ASK_CERTIFICATE_REPLY, &reply),
+	m.context = first;
+	say(TLSP_ASK_STAPLE, &m, 0, 0);
+	CHECK((request = tls_request_next(ctx)) != NULL);
+	CHECK_INT(tlsp_wire_encode(buf, sizeof(buf), TLSP_CANCEL, &cancel), 12);
+	CHECK_INT(
+	    tlsp_channel_send(other, buf, 12, NULL, 0, tlsp_deadline_in(1000)),
 	    0);
-	CHECK_INT(reply.request, 77);
-	CHECK_INT(reply.action, TLSP_CERTIFICATE_REFUSE);
+	CHECK(tls_request_next(ctx) == NULL);
+	CHECK_INT(tls_request_default(request), 0);
+	CHECK_INT(tlsp_channel_recv(other, buf, sizeof(buf), NULL, &none,
+		      MSG_DONTWAIT),
+	    -1);
+	CHECK(tlsp_channel_recv(worker, buf, sizeof(buf), NULL, &none,
+		  MSG_DONTWAIT) > 0);
+	close(other);
+}
+
+/* A worker that has gone: what it has asked is cancelled, and that is all. */
+static void
+gone_worker(void **state)
+{
+	struct tlsp_ask_staple m = good_question();
+	struct tls_request *request;
+	struct pollfd pfd = { .fd = tls_request_fd(ctx), .events = POLLIN };
+	int fds = h_fds(), seen;
+
+	(void)state;
+	for (seen = 0; seen < 2; seen++) {
+		say(TLSP_ASK_STAPLE, &m, 0, 0);
+		CHECK((request = tls_request_next(ctx)) != NULL);
+		close(worker);
+		if (seen)
+			CHECK(tls_request_next(ctx) == NULL);
+		CHECK_INT(tls_request_default(request), -1);
+		CHECK_STR(tls_request_error(request), "request was cancelled");
+		tls_request_free(request);
+		CHECK(tls_request_next(ctx) == NULL);
+		CHECK_INT(poll(&pfd, 1, 0), 0);
+		CHECK_INT(h_fds(), fds - 2);
+		CHECK((worker = tls_requests_enter(ctx)) != -1);
+		m = good_question();
+	}
 }
 
 /* A call does not read for ever what is no request. */
@@ -229,7 +268,8 @@ flood(void **state)
 static const struct CMUnitTest tests[] = {
 	cmocka_unit_test_setup_teardown(other_messages, start, stop),
 	cmocka_unit_test_setup_teardown(malformed, start, stop),
-	cmocka_unit_test_setup_teardown(unknown_connection, start, stop),
+	cmocka_unit_test_setup_teardown(another_connection, start, stop),
+	cmocka_unit_test_setup_teardown(gone_worker, start, stop),
 	cmocka_unit_test_setup_teardown(flood, start, stop),
 };
 

@@ -4,7 +4,7 @@
  * and from any thread, and what happens without one.
  */
 
-#include <sys/resource.h>
+#include <sys/epoll.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 
@@ -25,6 +25,7 @@
 #define N(array) (sizeof(array) / sizeof((array)[0]))
 
 #define TIMEOUT	 20000 /* longer than any test */
+#define FDS	 1024  /* beyond all that are open */
 
 /* Answers the requests of ctx; returns how many there were. */
 typedef void (*answer_fn)(struct tls_request *, void *);
@@ -639,7 +640,6 @@ first_request(struct h_pair *p)
 static void
 check_cancelled(struct h_pair *p, struct tls_request *request)
 {
-	h_poll(tls_request_fd(p->base), POLLIN, H_WAIT);
 	CHECK(tls_request_next(p->base) == NULL);
 	CHECK_INT(tls_request_default(request), -1);
 	CHECK_STR(tls_request_error(request), "request was cancelled");
@@ -750,7 +750,8 @@ cancelled(void **state)
 		if (h_app) { /* of whose descriptors goproxy does not know */
 			tls_free(p.server);
 			p.server = NULL;
-		}
+		} else
+			h_poll(tls_request_fd(p.base), POLLIN, H_WAIT);
 		check_cancelled(&p, request);
 		tls_free(p.server);
 		tls_free(p.client);
@@ -924,27 +925,20 @@ children(void **state)
 	h_pair_free(&p);
 }
 
-/*
- * A worker that does not read: answers find no room in the end, and find some
- * when it goes on.
- */
-#define BURST 600
+/* A worker that does not read: each answer has room all the same. */
+#define BURST 100
 
 static void
-full_channel(void **state)
+stopped_worker(void **state)
 {
 	static struct h_pair p[BURST];
 	static struct tls_request *requests[BURST];
 	struct tls_config *server;
-	struct rlimit limit;
 	struct tls *base;
 	pid_t worker;
-	int i, n, left = 0;
+	int i;
 
 	(void)state;
-	CHECK_INT(getrlimit(RLIMIT_NOFILE, &limit), 0);
-	limit.rlim_cur = limit.rlim_max < 4096 ? limit.rlim_max : 4096;
-	CHECK_INT(setrlimit(RLIMIT_NOFILE, &limit), 0);
 	server = asking_server(TLS_REQUEST_CERTIFICATE, TIMEOUT);
 	base = h_server(server);
 	tls_config_free(server);
@@ -955,23 +949,9 @@ full_channel(void **state)
 	}
 	CHECK((worker = h_helper("worker")) != -1);
 	CHECK_INT(kill(worker, SIGSTOP), 0);
-	for (i = 0; i < BURST; i++) {
-		n = tls_request_refuse(requests[i], "no");
-		if (n == 0) {
-			requests[i] = NULL;
-			continue;
-		}
-		CHECK_INT(n, TLS_WANT_POLLOUT);
-		left++;
-	}
-	CHECK(left > 0);
+	for (i = 0; i < BURST; i++)
+		must(requests[i], tls_request_refuse(requests[i], "no"));
 	CHECK_INT(kill(worker, SIGCONT), 0);
-	for (i = 0; i < BURST; i++) {
-		if (requests[i] == NULL)
-			continue;
-		while ((n = tls_request_refuse(requests[i], "no")) != 0)
-			h_want(tls_request_fd(base), n);
-	}
 	for (i = 0; i < BURST; i++) {
 		CHECK_INT(h_handshake(p[i].server, p[i].sfd), -1);
 		CHECK_STR(tls_error(p[i].server), "handshake failed: no");
@@ -980,33 +960,142 @@ full_channel(void **state)
 	tls_free(base);
 }
 
-/* A program that closes all descriptors and opens its own has new requests. */
+/*
+ * A program that closes all descriptors and opens its own, be they of the same
+ * kind, has new requests. Those of connections are still there.
+ */
 static void
 closed_descriptors(void **state)
 {
+	struct tls_config *server;
 	struct tls_request *request;
-	struct h_pair p;
-	int fd, other;
+	struct h_pair p = { 0 };
+	int others[2], before[FDS], fd, i;
 
 	(void)state;
-	start_asking(&p, versions[1], TLS_REQUEST_CERTIFICATE, TIMEOUT);
+	server = asking_server(TLS_REQUEST_CERTIFICATE, TIMEOUT);
+	p.base = h_server(server);
+	tls_config_free(server);
+	CHECK((others[0] = open("/dev/zero", O_RDONLY | O_CLOEXEC)) != -1);
+	CHECK((others[1] = epoll_create1(EPOLL_CLOEXEC)) != -1);
+	for (i = 0; i < 2; i++) {
+		connect_to(&p, versions[1]);
+		request = first_request(&p);
+		fd = tls_request_fd(p.base);
+		CHECK_INT(dup2(others[i], fd), fd);
+		CHECK(tls_request_fd(p.base) != fd);
+		must(request, tls_request_answer_pair(request, 1));
+		check_done(&p, "ecdsa");
+		disconnect(&p);
+		/* It is the program's now. */
+		CHECK_INT(close(fd), 0);
+	}
+	for (fd = 0; fd < FDS; fd++)
+		before[fd] = fcntl(fd, F_GETFD);
+	connect_to(&p, versions[1]);
 	request = first_request(&p);
-	fd = tls_request_fd(p.base);
-	CHECK((other = open("/dev/zero", O_RDONLY | O_CLOEXEC)) != -1);
-	CHECK_INT(dup2(other, fd), fd);
+	for (fd = 0; fd < FDS; fd++)
+		if (before[fd] == -1 && fcntl(fd, F_GETFD) != -1)
+			CHECK_INT(dup2(others[0], fd), fd);
 	CHECK_INT(tls_request_answer_pair(request, 1), -1);
 	CHECK_STR(tls_request_error(request), "the request channel was closed");
 	tls_request_free(request);
 	disconnect(&p);
+	for (fd = 0; fd < FDS; fd++)
+		if (before[fd] == -1)
+			close(fd);
 	connect_to(&p, versions[1]);
-	CHECK(tls_request_fd(p.base) != fd);
 	request = first_request(&p);
 	must(request, tls_request_answer_pair(request, 1));
 	check_done(&p, "ecdsa");
-	/* It is the program's now. */
-	CHECK_INT(close(fd), 0);
-	close(other);
+	for (i = 0; i < 2; i++)
+		close(others[i]);
 	h_pair_free(&p);
+}
+
+/* Many connections wait for answers, whichever workers they have. */
+
+#define AT_ONCE 20
+
+/* Runs the handshakes until each has asked; in the order of the pairs. */
+static void
+wait_all(struct h_pair *p, struct tls_request **requests)
+{
+	struct pollfd pfds[2 * AT_ONCE + 1];
+	struct tls_request *request;
+	int64_t deadline = h_now() + H_WAIT;
+	int i, n = 0;
+
+	pfds[2 * AT_ONCE].fd = tls_request_fd(p[0].base);
+	pfds[2 * AT_ONCE].events = POLLIN;
+	while (n < AT_ONCE) {
+		for (i = 0; i < AT_ONCE; i++) {
+			step(&p[i], &pfds[2 * i]);
+			CHECK_INT(p[i].srv, TLS_WANT_POLLIN);
+		}
+		CHECK(h_now() < deadline);
+		CHECK(poll(pfds, N(pfds), H_WAIT) > 0);
+		while ((request = tls_request_next(p[0].base)) != NULL) {
+			for (i = 0;
+			     p[i].server != tls_request_facts(request)->context;
+			     i++)
+				CHECK(i < AT_ONCE - 1);
+			CHECK(requests[i] == NULL);
+			requests[i] = request;
+			n++;
+		}
+	}
+}
+
+/* Each gets the answer that is meant for it. */
+static void
+at_once(struct tls *base, struct tls_config *reconfigure)
+{
+	struct tls_request *requests[AT_ONCE] = { NULL };
+	struct h_pair p[AT_ONCE];
+	int i;
+
+	for (i = 0; i < AT_ONCE; i++) {
+		memset(&p[i], 0, sizeof(p[i]));
+		p[i].crv = p[i].srv = TLS_WANT_POLLIN;
+		p[i].base = base;
+		if (i == AT_ONCE / 2 && reconfigure != NULL)
+			CHECK_TLS(base, tls_configure(base, reconfigure));
+		connect_to(&p[i], versions[i % 2]);
+	}
+	wait_all(p, requests);
+	for (i = 0; i < AT_ONCE; i++)
+		must(requests[i],
+		    tls_request_answer_pair(requests[i], (unsigned)i / 2 % 2));
+	for (i = 0; i < AT_ONCE; i++) {
+		check_done(&p[i], i / 2 % 2 == 0 ? "rsa" : "ecdsa");
+		disconnect(&p[i]);
+	}
+}
+
+static void
+isolated_workers(void **state)
+{
+	static const int isolations[] = { TLS_ISOLATION_PROCESS,
+		TLS_ISOLATION_CONFIG, TLS_ISOLATION_CONNECTION };
+	struct tls_config *server;
+	struct tls *base;
+	size_t i;
+	int fds;
+
+	(void)state;
+	for (i = 0; i < N(isolations); i++) {
+		server = asking_server(TLS_REQUEST_CERTIFICATE, TIMEOUT);
+		CHECK_CONFIG(server,
+		    tls_config_set_isolation(server, isolations[i]));
+		base = h_server(server);
+		CHECK(tls_request_fd(base) != -1);
+		fds = h_fds();
+		at_once(base, server);
+		CHECK_INT(h_fds(), fds);
+		tls_config_free(server);
+		tls_free(base);
+	}
 }
 
 /* Many at once, answered by another thread in the opposite order. */
@@ -1106,6 +1195,72 @@ from_a_thread(void **state)
 	CHECK_INT(h_wait_exit(h_start(NULL, 0, "threads", (char *)NULL)), 0);
 }
 
+/* Threads accept at the same time on a server that nobody has asked yet. */
+
+#define ACCEPTING 8
+
+struct accepting {
+	struct tls *base, *conn;
+	pthread_barrier_t *barrier;
+	int fd;
+};
+
+static void *
+accept_one(void *arg)
+{
+	struct accepting *a = arg;
+
+	pthread_barrier_wait(a->barrier);
+	return tls_accept_socket(a->base, &a->conn, a->fd) == 0 ? NULL : a;
+}
+
+static int
+accepting_peer(int argc, char **argv)
+{
+	struct tls_config *server =
+	    asking_server(TLS_REQUEST_CERTIFICATE, TIMEOUT);
+	struct accepting a[ACCEPTING];
+	pthread_t threads[ACCEPTING];
+	pthread_barrier_t barrier;
+	void *result;
+	int cfds[ACCEPTING], fds = 0, i, round;
+
+	(void)argc;
+	(void)argv;
+	CHECK_INT(pthread_barrier_init(&barrier, NULL, ACCEPTING), 0);
+	for (round = 0; round < 50; round++) {
+		a[0].base = h_server(server);
+		for (i = 0; i < ACCEPTING; i++) {
+			a[i].base = a[0].base;
+			a[i].barrier = &barrier;
+			h_tcp_pair(&cfds[i], &a[i].fd);
+			CHECK_INT(pthread_create(&threads[i], NULL, accept_one,
+				      &a[i]),
+			    0);
+		}
+		for (i = 0; i < ACCEPTING; i++) {
+			CHECK_INT(pthread_join(threads[i], &result), 0);
+			CHECK(result == NULL);
+			tls_free(a[i].conn);
+			close(a[i].fd);
+			close(cfds[i]);
+		}
+		tls_free(a[0].base);
+		if (round == 0)
+			fds = h_fds();
+	}
+	CHECK_INT(h_fds(), fds);
+	tls_config_free(server);
+	return 0;
+}
+
+static void
+accepting_threads(void **state)
+{
+	(void)state;
+	CHECK_INT(h_wait_exit(h_start(NULL, 0, "accepting", (char *)NULL)), 0);
+}
+
 static void
 bad_arguments(void **state)
 {
@@ -1136,14 +1291,17 @@ static const struct CMUnitTest tests[] = {
 	cmocka_unit_test(freed_base),
 	cmocka_unit_test(dead_worker),
 	cmocka_unit_test(children),
-	cmocka_unit_test(full_channel),
+	cmocka_unit_test(stopped_worker),
 	cmocka_unit_test(closed_descriptors),
+	cmocka_unit_test(isolated_workers),
 	cmocka_unit_test(from_a_thread),
+	cmocka_unit_test(accepting_threads),
 	cmocka_unit_test(bad_arguments),
 };
 
 static const struct h_peer peers[] = {
 	{ "threads", threads_peer },
+	{ "accepting", accepting_peer },
 	{ NULL, NULL },
 };
 

@@ -376,12 +376,9 @@ func (c *config) asker(context uint64, fds *channel.Fds) (*asker, error) {
 		return nil, nil
 	}
 	last := len(*fds) - 1
-	rc, err := c.worker.requests.open(fds.Take(last))
-	if err != nil {
-		return nil, err
-	}
+	a, err := newAsker(c, context, fds.Take(last))
 	*fds = (*fds)[:last]
-	return &asker{requestChannel: rc, config: c, context: context}, nil
+	return a, err
 }
 
 func (c *config) connection(cn connection, ask *asker) {

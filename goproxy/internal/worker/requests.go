@@ -7,10 +7,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"strings"
-	"sync"
 	"time"
-
-	"golang.org/x/sys/unix"
 
 	"libtls-proxy/goproxy/internal/channel"
 	"libtls-proxy/goproxy/internal/conn"
@@ -19,8 +16,6 @@ import (
 )
 
 const (
-	// maxQueued bounds the requests that wait for room in a channel.
-	maxQueued = 1024
 	// maxContent is what a message has room for beside its other fields.
 	maxContent = wire.MaxMessage - 4096
 	// maxVerdict bounds a text that may quote what the peer sent.
@@ -35,136 +30,52 @@ var (
 	errTooLarge  = errors.New("too large to ask the application about")
 )
 
-// requests are the questions to applications that nobody has answered yet.
-type requests struct {
-	mu       sync.Mutex
-	waiting  map[uint64]chan answer
-	channels map[inode]*requestChannel
-}
-
-type inode struct{ dev, ino uint64 }
-
 type answer struct {
 	message wire.Message
 	fds     channel.Fds
 }
 
-func newRequests() *requests {
-	return &requests{
-		waiting:  make(map[uint64]chan answer),
-		channels: make(map[inode]*requestChannel),
-	}
+// An asker puts the questions of one connection, one at a time.
+type asker struct {
+	channel *channel.Conn
+	answers chan answer   // closed when none will come
+	done    chan struct{} // closed by finish
+	last    uint64        // the number of the last question
+	config  *config
+	context uint64
+	address string
+	gone    conn.Gone
+	// keys are those that the keeper has for this connection alone.
+	keys []uint32
 }
 
-// A requestChannel leads to one application. Each connection brings a copy of
-// its descriptor; the first one is kept for as long as one of them needs it.
-type requestChannel struct {
-	requests *requests
-	id       inode
-	channel  *channel.Conn
-	queue    chan question
-	done     chan struct{} // closed after the last user
-	ended    chan struct{} // closed when no answer will come
-	users    int           // under the mutex of requests
-}
+var _ tlsconf.Decider = (*asker)(nil)
 
-// A question is a message and the number of its request, 0 for none.
-type question struct {
-	request uint64
-	message wire.Message
-}
-
-// open takes a descriptor over.
-func (r *requests) open(fd int) (*requestChannel, error) {
-	if err := channel.CheckSocket(fd, unix.SOCK_SEQPACKET); err != nil {
-		unix.Close(fd)
-		return nil, err
-	}
-	var st unix.Stat_t
-	if err := unix.Fstat(fd, &st); err != nil {
-		unix.Close(fd)
-		return nil, err
-	}
-	id := inode{uint64(st.Dev), st.Ino}
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if rc := r.channels[id]; rc != nil {
-		unix.Close(fd)
-		rc.users++
-		return rc, nil
-	}
-	c, err := channel.New(fd)
+// newAsker takes the descriptor of the request channel over.
+func newAsker(c *config, context uint64, fd int) (*asker, error) {
+	ch, err := channel.New(fd)
 	if err != nil {
 		return nil, err
 	}
-	rc := &requestChannel{
-		requests: r,
-		id:       id,
-		channel:  c,
-		queue:    make(chan question, maxQueued),
-		done:     make(chan struct{}),
-		ended:    make(chan struct{}),
-		users:    1,
+	// One question has room, unless the application reads nothing.
+	ch.StopSending()
+	a := &asker{
+		channel: ch,
+		answers: make(chan answer),
+		done:    make(chan struct{}),
+		config:  c,
+		context: context,
 	}
-	r.channels[id] = rc
-	go rc.write()
-	go rc.read()
-	return rc, nil
+	go a.read()
+	return a, nil
 }
 
-// release gives up what open gave.
-func (rc *requestChannel) release() {
-	r := rc.requests
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if rc.users--; rc.users > 0 {
-		return
-	}
-	rc.forget()
-	close(rc.done)
-	rc.channel.StopSending()
-}
-
-// forget makes the next connection open the channel anew.
-func (rc *requestChannel) forget() {
-	if rc.requests.channels[rc.id] == rc {
-		delete(rc.requests.channels, rc.id)
-	}
-}
-
-func (rc *requestChannel) write() {
-	defer rc.channel.Close()
+// read hands answers over.
+func (a *asker) read() {
+	defer close(a.answers)
+	defer a.channel.Close()
 	for {
-		select {
-		case q := <-rc.queue:
-			rc.put(q)
-		case <-rc.done:
-			// Requests that were cancelled.
-			for len(rc.queue) > 0 {
-				rc.put(<-rc.queue)
-			}
-			return
-		}
-	}
-}
-
-// put sends a question. While the application reads nothing it waits, and the
-// requests time out.
-func (rc *requestChannel) put(q question) {
-	if rc.channel.Send(q.message) == nil {
-		return
-	}
-	if c := rc.requests.take(q.request); c != nil {
-		close(c)
-	}
-}
-
-// read hands answers to those who wait for them. What nobody waits for came
-// too late, or was meant for an earlier worker.
-func (rc *requestChannel) read() {
-	defer close(rc.ended)
-	for {
-		b, fds, err := rc.channel.Recv()
+		b, fds, err := a.channel.Recv()
 		if errors.Is(err, channel.ErrExhausted) {
 			continue
 		}
@@ -174,16 +85,13 @@ func (rc *requestChannel) read() {
 		}
 		if err != nil {
 			fds.Close()
-			rc.requests.mu.Lock()
-			rc.forget()
-			rc.requests.mu.Unlock()
-			rc.channel.Close()
 			return
 		}
-		if c := rc.requests.take(requestOf(m)); c != nil {
-			c <- answer{m, fds}
-		} else {
+		select {
+		case a.answers <- answer{m, fds}:
+		case <-a.done:
 			fds.Close()
+			return
 		}
 	}
 }
@@ -204,75 +112,34 @@ func requestOf(m wire.Message) uint64 {
 	return 0
 }
 
-// add returns a new number, which cannot be guessed, and where its answer
-// comes.
-func (r *requests) add() (uint64, chan answer) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	id := newNumber(func(n uint64) bool { return r.waiting[n] != nil })
-	c := make(chan answer, 1)
-	r.waiting[id] = c
-	return id, c
-}
-
-func (r *requests) take(id uint64) chan answer {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	c := r.waiting[id]
-	delete(r.waiting, id)
-	return c
-}
-
-// An asker puts the questions of one connection.
-type asker struct {
-	*requestChannel
-	config  *config
-	context uint64
-	address string
-	gone    conn.Gone
-	// keys are those that the keeper has for this connection alone.
-	keys []uint32
-}
-
-var _ tlsconf.Decider = (*asker)(nil)
-
 // ask sends a question, which it gives a number, and waits for the answer.
 func (a *asker) ask(set func(request uint64) wire.Message) (answer, error) {
 	gone, stop := a.gone()
 	defer stop()
-	id, c := a.requests.add()
+	a.last++
+	if a.channel.Send(set(a.last)) != nil {
+		return answer{}, errChannel
+	}
 	timer := time.NewTimer(time.Duration(a.config.tls.RequestTimeout()) * time.Millisecond)
 	defer timer.Stop()
-	queue := a.queue
 	var err error
 	for err == nil {
 		select {
-		case queue <- question{id, set(id)}:
-			queue = nil
-		case got, ok := <-c:
+		case got, ok := <-a.answers:
 			if !ok {
 				return answer{}, errChannel
 			}
-			return got, nil
+			if requestOf(got.message) == a.last {
+				return got, nil
+			}
+			got.fds.Close() // it came too late
 		case <-timer.C:
 			err = errTimeout
 		case <-gone:
 			err = errCancelled
-		case <-a.ended:
-			err = errChannel
 		}
 	}
-	if a.requests.take(id) == nil {
-		// It came at the last moment.
-		got := <-c
-		got.fds.Close()
-	}
-	if queue == nil {
-		select {
-		case a.queue <- question{0, &wire.Cancel{Request: id}}:
-		default:
-		}
-	}
+	_ = a.channel.Send(&wire.Cancel{Request: a.last})
 	return answer{}, err
 }
 
@@ -281,7 +148,8 @@ func (a *asker) finish() {
 	for _, slot := range a.keys {
 		_ = a.config.worker.link.Send(&wire.KeyDone{Config: a.config.id, Slot: slot})
 	}
-	a.release()
+	close(a.done)
+	a.channel.Close()
 }
 
 func u16s[T ~uint16](values []T) []byte {

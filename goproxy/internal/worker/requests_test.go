@@ -11,7 +11,6 @@ import (
 	"net"
 	"os"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -27,9 +26,8 @@ import (
 type desk struct {
 	t      testing.TB
 	app    *channel.Conn
-	end    int // the application's copy of the worker's end
+	end    int // the worker's
 	keeper *channel.Conn
-	worker *worker
 	config *config
 	gone   chan struct{}
 }
@@ -50,7 +48,7 @@ func newDesk(t testing.TB, timeout uint32) *desk {
 	if err != nil {
 		t.Fatal(err)
 	}
-	w := &worker{link: own, signatures: newSignatures(own), requests: newRequests()}
+	w := &worker{link: own, signatures: newSignatures(own)}
 	c := newConfig(w, 3, 1, nil)
 	s := settings(wire.RoleClient)
 	s.Requests, s.RequestTimeout = wire.AllRequests, timeout
@@ -59,33 +57,25 @@ func newDesk(t testing.TB, timeout uint32) *desk {
 	if err := c.load(channel.Fds{doc}); err != nil {
 		t.Fatal(err)
 	}
-	d := &desk{t: t, app: app, end: end, keeper: keeper, worker: w, config: c, gone: make(chan struct{})}
+	d := &desk{t: t, app: app, end: end, keeper: keeper, config: c, gone: make(chan struct{})}
 	t.Cleanup(func() {
 		app.Close()
-		unix.Close(end)
 		keeper.Close()
 		own.Close()
 	})
 	return d
 }
 
-func (d *desk) open() *requestChannel {
-	d.t.Helper()
-	fd, err := unix.Dup(d.end)
-	if err != nil {
-		d.t.Fatal(err)
-	}
-	rc, err := d.worker.requests.open(fd)
-	if err != nil {
-		d.t.Fatal(err)
-	}
-	return rc
-}
-
 func (d *desk) asker() *asker {
 	d.t.Helper()
-	return &asker{requestChannel: d.open(), config: d.config, context: 9, address: "192.0.2.1:1",
-		gone: func() (<-chan struct{}, func()) { return d.gone, func() {} }}
+	a, err := newAsker(d.config, 9, d.end)
+	d.end = -1
+	if err != nil {
+		d.t.Fatal(err)
+	}
+	a.address = "192.0.2.1:1"
+	a.gone = func() (<-chan struct{}, func()) { return d.gone, func() {} }
+	return a
 }
 
 // question receives the next message.
@@ -115,15 +105,6 @@ func (d *desk) answer(m wire.Message, fds ...int) {
 	d.t.Helper()
 	if err := d.app.Send(m, fds...); err != nil {
 		d.t.Fatal(err)
-	}
-}
-
-func (d *desk) wantNoneWaiting() {
-	d.t.Helper()
-	d.worker.requests.mu.Lock()
-	defer d.worker.requests.mu.Unlock()
-	if n := len(d.worker.requests.waiting); n != 0 {
-		d.t.Errorf("%d requests are left", n)
 	}
 }
 
@@ -168,81 +149,85 @@ func pipe(t testing.TB) (*os.File, *os.File) {
 	return r, w
 }
 
-// Many questions at once, answered in the opposite order.
+// What each kind says, and gets.
 func TestAnswers(t *testing.T) {
 	d := newDesk(t, longTime)
 	a := d.asker()
 	defer a.finish()
-	const n = 20
-	var wg sync.WaitGroup
-	for i := range n {
-		wg.Go(func() {
-			text := string(rune('a' + i))
-			switch i % 5 {
-			case 0:
-				got, err := a.Certificate(&tlsconf.CertificateQuestion{
-					Servername: text, ALPN: []string{"h2", "x"},
-					Schemes: []tls.SignatureScheme{tls.Ed25519}, Versions: []uint16{tls.VersionTLS13},
-				})
-				if err != nil || !got.Known || got.Pair != uint32(i) {
-					t.Errorf("%+v, %v", got, err)
-				}
-			case 1:
-				err := a.Verify(1, errors.New(text), [][]byte{{1}, {2, 3}})
-				if !errors.Is(err, tlsconf.Refusal("no "+text)) {
-					t.Errorf("%v", err)
-				}
-			case 2:
-				if got := a.LookupSession([]byte(text)); string(got) != text {
-					t.Errorf("%q instead of %q", got, text)
-				}
-			case 3:
-				if got, ok, err := a.Staple(text); string(got) != text || !ok || err != nil {
-					t.Errorf("%q, %v, %v", got, ok, err)
-				}
-			case 4:
-				got, err := a.Sign(text, tls.Ed25519, []byte("digest"))
-				if string(got) != text || err != nil {
-					t.Errorf("%q, %v", got, err)
-				}
+	for _, tt := range []struct {
+		ask    func()
+		answer func(m wire.Message) wire.Message
+	}{
+		{func() {
+			got, err := a.Certificate(&tlsconf.CertificateQuestion{
+				Servername: "name", ALPN: []string{"h2", "x"},
+				Schemes: []tls.SignatureScheme{tls.Ed25519}, Versions: []uint16{tls.VersionTLS13},
+			})
+			if err != nil || !got.Known || got.Pair != 7 {
+				t.Errorf("%+v, %v", got, err)
 			}
-		})
-	}
-	var replies []wire.Message
-	for range n {
-		switch m := d.question().(type) {
-		case *wire.AskCertificate:
+		}, func(q wire.Message) wire.Message {
+			m := q.(*wire.AskCertificate)
 			if m.Context != 9 || m.Config != 3 || m.Address != "192.0.2.1:1" || string(m.ALPN) != "\x02h2\x01x" ||
-				!bytes.Equal(m.Schemes, []byte{8, 7}) || !bytes.Equal(m.Versions, []byte{3, 4}) {
+				m.Servername != "name" || !bytes.Equal(m.Schemes, []byte{8, 7}) ||
+				!bytes.Equal(m.Versions, []byte{3, 4}) {
 				t.Errorf("%+v", m)
 			}
-			replies = append(replies, &wire.AskCertificateReply{
-				Request: m.Request, Action: wire.CertificatePair, Number: uint32(m.Servername[0] - 'a'),
-			})
-		case *wire.AskVerify:
+			return &wire.AskCertificateReply{Request: m.Request, Action: wire.CertificatePair, Number: 7}
+		}},
+		{func() {
+			err := a.Verify(1, errors.New("bad"), [][]byte{{1}, {2, 3}})
+			if !errors.Is(err, tlsconf.Refusal("no bad")) {
+				t.Errorf("%v", err)
+			}
+		}, func(q wire.Message) wire.Message {
+			m := q.(*wire.AskVerify)
 			if m.Context != 9 || m.Depth != 1 || string(m.Chain) != "\x00\x00\x00\x01\x01\x00\x00\x00\x02\x02\x03" {
 				t.Errorf("%+v", m)
 			}
-			replies = append(replies, &wire.AskVerifyReply{Request: m.Request, Error: "no " + m.Verdict})
-		case *wire.AskSession:
+			return &wire.AskVerifyReply{Request: m.Request, Error: "no " + m.Verdict}
+		}},
+		{func() {
+			if got := a.LookupSession([]byte("id")); string(got) != "id" {
+				t.Errorf("%q", got)
+			}
+		}, func(q wire.Message) wire.Message {
+			m := q.(*wire.AskSession)
 			if m.Context != 9 || m.Operation != wire.SessionLookup {
 				t.Errorf("%+v", m)
 			}
-			replies = append(replies, &wire.AskSessionReply{Request: m.Request, Session: m.ID})
-		case *wire.AskStaple:
-			replies = append(replies, &wire.AskStapleReply{Request: m.Request, Action: 1, Response: []byte(m.Hash)})
-		case *wire.AskSign:
+			return &wire.AskSessionReply{Request: m.Request, Session: m.ID}
+		}},
+		{func() {
+			if got, ok, err := a.Staple("hash"); string(got) != "hash" || !ok || err != nil {
+				t.Errorf("%q, %v, %v", got, ok, err)
+			}
+		}, func(q wire.Message) wire.Message {
+			m := q.(*wire.AskStaple)
+			return &wire.AskStapleReply{Request: m.Request, Action: 1, Response: []byte(m.Hash)}
+		}},
+		{func() {
+			if got, err := a.Sign("hash", tls.Ed25519, []byte("digest")); string(got) != "hash" || err != nil {
+				t.Errorf("%q, %v", got, err)
+			}
+		}, func(q wire.Message) wire.Message {
+			m := q.(*wire.AskSign)
 			if m.Scheme != 0x0807 || string(m.Digest) != "digest" {
 				t.Errorf("%+v", m)
 			}
-			replies = append(replies, &wire.AskSignReply{Request: m.Request, Signature: []byte(m.Hash)})
+			return &wire.AskSignReply{Request: m.Request, Signature: []byte(m.Hash)}
+		}},
+	} {
+		done := make(chan error, 1)
+		go func() {
+			tt.ask()
+			done <- nil
+		}()
+		d.answer(tt.answer(d.question()))
+		if err := wait(t, done); err != nil {
+			t.Error(err)
 		}
 	}
-	for i := range replies {
-		d.answer(replies[n-1-i])
-	}
-	wg.Wait()
-	d.wantNoneWaiting()
 }
 
 // What each kind makes of an answer.
@@ -349,7 +334,6 @@ func TestAnswerMeanings(t *testing.T) {
 			t.Errorf("%s: %q instead of %q", tt.name, got, tt.want)
 		}
 	}
-	d.wantNoneWaiting()
 }
 
 // What nobody waits for is dropped, with its descriptors.
@@ -371,7 +355,6 @@ func TestUnknownAnswers(t *testing.T) {
 	if err := wait(t, done); err != nil {
 		t.Error(err)
 	}
-	d.wantNoneWaiting()
 }
 
 // Without an answer in time, or without an application, the question is taken
@@ -405,96 +388,47 @@ func TestCancel(t *testing.T) {
 		r, w := pipe(t)
 		d.answer(&wire.AskCertificateReply{Request: number(m), Action: wire.CertificateNew}, int(w.Fd()))
 		w.Close()
-		eof(t, r)
-		d.wantNoneWaiting()
 		a.finish()
+		eof(t, r)
 	}
 }
 
-// An application that reads nothing makes its own handshakes time out.
+// An application that reads nothing makes its own handshake fail, also once
+// there is no room for a question.
 func TestFullChannel(t *testing.T) {
-	d := newDesk(t, 20)
+	d := newDesk(t, 1)
 	a := d.asker()
+	defer a.finish()
 	big := strings.Repeat("x", 50000)
-	var wg sync.WaitGroup
-	for range maxQueued + 50 {
-		wg.Go(func() {
-			if _, _, err := a.Staple(big); !errors.Is(err, errTimeout) {
-				t.Errorf("%v", err)
-			}
-		})
-	}
-	wg.Wait()
-	d.wantNoneWaiting()
-	// The writer waits for room. It ends all the same, and closes its copy.
-	a.finish()
-	unix.Close(d.end)
-	d.end = -1
-	timer := time.AfterFunc(patience, func() { d.app.Close() })
-	defer timer.Stop()
 	for {
-		_, fds, err := d.app.Recv()
-		fds.Close()
-		if err != nil {
-			if err != io.EOF {
-				t.Error(err)
-			}
+		_, _, err := a.Staple(big)
+		if errors.Is(err, errChannel) {
 			break
+		}
+		if !errors.Is(err, errTimeout) {
+			t.Fatal(err)
 		}
 	}
 }
 
-// All connections of an application share one channel as long as one of them
-// needs it.
-func TestChannelIsShared(t *testing.T) {
+// The application sees the end of the handshake.
+func TestFinish(t *testing.T) {
 	d := newDesk(t, longTime)
-	other := newDesk(t, longTime)
-	first, second := d.open(), d.open()
-	if first != second {
-		t.Error("the same channel was opened twice")
-	}
-	fd, err := unix.Dup(other.end)
-	if err != nil {
-		t.Fatal(err)
-	}
-	third, err := d.worker.requests.open(fd)
-	if err != nil || third == first {
-		t.Errorf("another channel is the same: %v", err)
-	}
-	first.release()
-	if d.open() != second {
-		t.Error("a channel in use was given up")
-	}
-	second.release()
-	second.release()
-	third.release()
-	d.worker.requests.mu.Lock()
-	n := len(d.worker.requests.channels)
-	d.worker.requests.mu.Unlock()
-	if n != 0 {
-		t.Errorf("%d channels are left", n)
-	}
-	a := d.asker()
-	if a.requestChannel == first {
-		t.Error("a channel that was given up is used")
-	}
-	done := make(chan error, 1)
-	go func() { done <- a.Verify(0, nil, nil) }()
-	d.answer(&wire.AskVerifyReply{Request: number(d.question())})
-	if err := wait(t, done); err != nil {
+	d.asker().finish()
+	timer := time.AfterFunc(patience, func() { d.app.Close() })
+	defer timer.Stop()
+	if _, _, err := d.app.Recv(); err != io.EOF {
 		t.Error(err)
 	}
-	a.finish()
 }
 
 func TestNoChannel(t *testing.T) {
-	r := newRequests()
 	p, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer unix.Close(p[1])
-	if _, err := r.open(p[0]); err == nil {
+	if _, err := newAsker(nil, 0, p[0]); err == nil {
 		t.Error("a stream was taken")
 	}
 	if !channel.Hangup(p[1]) {
@@ -503,7 +437,7 @@ func TestNoChannel(t *testing.T) {
 }
 
 // An application that breaks the protocol, or closes the channel, gets no
-// more questions on it, and those who wait hear of it.
+// more questions, and who waits hears of it.
 func TestBrokenChannel(t *testing.T) {
 	for _, tt := range []struct {
 		name  string
@@ -511,12 +445,11 @@ func TestBrokenChannel(t *testing.T) {
 	}{
 		{"question", func(d *desk) { d.answer(&wire.AskVerify{}) }},
 		{"other message", func(d *desk) { d.answer(&wire.Hello{}) }},
-		{"descriptor", func(d *desk) { d.answer(&wire.AskVerifyReply{}, d.end) }},
-		{"end", func(d *desk) {
-			unix.Close(d.end)
-			d.end = -1
-			d.app.Close()
+		{"descriptor", func(d *desk) {
+			_, w := pipe(d.t)
+			d.answer(&wire.AskVerifyReply{}, int(w.Fd()))
 		}},
+		{"end", func(d *desk) { d.app.Close() }},
 	} {
 		d := newDesk(t, longTime)
 		a := d.asker()
@@ -529,22 +462,6 @@ func TestBrokenChannel(t *testing.T) {
 		}
 		if err := a.Verify(0, nil, nil); !errors.Is(err, errChannel) {
 			t.Errorf("%s, again: %v", tt.name, err)
-		}
-		d.wantNoneWaiting()
-		if d.end >= 0 {
-			// Another connection is not concerned.
-			b := d.asker()
-			go func() { done <- b.Verify(0, nil, nil) }()
-			for {
-				if m, ok := d.question().(*wire.AskVerify); ok {
-					d.answer(&wire.AskVerifyReply{Request: m.Request})
-					break
-				}
-			}
-			if err := wait(t, done); err != nil {
-				t.Errorf("%s, anew: %v", tt.name, err)
-			}
-			b.finish()
 		}
 		a.finish()
 	}
@@ -581,7 +498,6 @@ func TestUnfitQuestions(t *testing.T) {
 	if err := wait(t, done); !errors.Is(err, verdict) {
 		t.Error("not the built-in verdict")
 	}
-	d.wantNoneWaiting()
 }
 
 func TestKeysAreGivenBack(t *testing.T) {
@@ -628,14 +544,14 @@ func TestRequestsOfConnections(t *testing.T) {
 	link, _ := startWorker(t)
 	kp := testcert.New(t, testcert.Options{})
 	conf := requestServer(t, link, kp, wire.RequestCertificate)
-	app, end, err := channel.Pair()
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer app.Close()
-	defer unix.Close(end)
 	for i := range uint64(3) {
+		app, end, err := channel.Pair()
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer app.Close()
 		data, peer := begin(t, conf, &wire.Start{Context: 70 + i}, end)
+		unix.Close(end)
 		client := tls.Client(peer, &tls.Config{InsecureSkipVerify: true, ServerName: "name"})
 		done := make(chan error, 1)
 		go func() { done <- client.Handshake() }()
@@ -790,11 +706,8 @@ func FuzzAnswers(f *testing.F) {
 			t.Fatal(err)
 		}
 		// Then it goes.
-		unix.Close(d.end)
-		d.end = -1
 		d.app.Close()
 		<-done
 		a.finish()
-		d.wantNoneWaiting()
 	})
 }

@@ -42,8 +42,7 @@ type worker struct {
 	signatures *signatures
 	cas        verify.CACache
 	tickets    tlsconf.TicketCache
-	keyLog     io.Writer // nil for none
-	requests   *requests
+	keyLog     io.Writer  // nil for none
 	sessions   sync.Mutex // held where session files are read and written
 	started    time.Time
 	tally      conn.Tally
@@ -69,7 +68,6 @@ func Run(fd, keyLog int) error {
 	w := &worker{
 		link:       link,
 		signatures: newSignatures(link),
-		requests:   newRequests(),
 		configs:    make(map[uint32]*config),
 		started:    time.Now(),
 		reports:    make(chan struct{}, maxReports),
