@@ -323,6 +323,50 @@ askers_peer(int argc, char **argv)
 	return 0;
 }
 
+/* They all come at once. */
+static int
+burst_peer(int argc, char **argv)
+{
+	static struct h_pair pairs[ASKERS];
+	struct rlimit old, all;
+	struct ends e = { 0 };
+	pid_t first, list[8];
+	int i;
+
+	(void)argc;
+	(void)argv;
+	open_ends(&e, TLS_ISOLATION_PROCESS);
+	first = h_wait_helper("worker", -1);
+	all.rlim_cur = all.rlim_max = 64;
+	limit_back(h_wait_helper("", -1), RLIMIT_NOFILE, &all);
+	limit_soft(first, RLIMIT_NOFILE, 64, &old);
+	CHECK_TLS(e.base, tls_configure(e.base, e.sconfig));
+	for (i = 0; i < ASKERS; i++)
+		start_pair(&e, &pairs[i]);
+	for (i = 0; i < ASKERS; i++) {
+		(void)tls_handshake(pairs[i].client);
+		(void)tls_handshake(pairs[i].server);
+	}
+	for (i = 0; i < ASKERS; i++) {
+		h_pair_handshake(&pairs[i]);
+		CHECK_TLS(pairs[i].server, pairs[i].srv);
+		CHECK_TLS(pairs[i].client, pairs[i].crv);
+		h_pair_echo(&pairs[i]);
+	}
+	CHECK(h_helper_list("worker", list, 8) > 1);
+	for (i = 0; i < ASKERS; i++)
+		h_pair_free(&pairs[i]);
+	close_ends(&e);
+	return 0;
+}
+
+static void
+burst_without_files(void **state)
+{
+	(void)state;
+	run("burst");
+}
+
 /* And if no other can be started, those that find no room hear of it. */
 static int
 last_files_peer(int argc, char **argv)
@@ -683,6 +727,7 @@ byte_by_byte(void **state)
 static const struct CMUnitTest tests[] = {
 	cmocka_unit_test(worker_without_files),
 	cmocka_unit_test(askers_of_several_workers),
+	cmocka_unit_test(burst_without_files),
 	cmocka_unit_test(no_files_left),
 	cmocka_unit_test(no_processes_left),
 	cmocka_unit_test(worker_without_memory),
@@ -694,6 +739,7 @@ static const struct CMUnitTest tests[] = {
 static const struct h_peer peers[] = {
 	{ "worker_files", worker_files_peer },
 	{ "askers", askers_peer },
+	{ "burst", burst_peer },
 	{ "last_files", last_files_peer },
 	{ "processes", processes_peer },
 	{ "memory", memory_peer },
