@@ -378,6 +378,23 @@ err:
 	return rv;
 }
 
+/* goproxy takes stream sockets and pipes, these in their direction alone. */
+static int
+for_goproxy(int fd, int wrong_mode)
+{
+	struct stat sb;
+	int type;
+	socklen_t len = sizeof(type);
+
+	if (fstat(fd, &sb) == -1)
+		return 0;
+	if (S_ISFIFO(sb.st_mode))
+		return (fcntl(fd, F_GETFL) & O_ACCMODE) != wrong_mode;
+	return S_ISSOCK(sb.st_mode) &&
+	       getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &len) == 0 &&
+	       type == SOCK_STREAM;
+}
+
 int
 tls_start(struct tls *ctx, int fd_read, int fd_write)
 {
@@ -392,6 +409,8 @@ tls_start(struct tls *ctx, int fd_read, int fd_write)
 	}
 	if ((transport = tls_transport(ctx)) == -1)
 		return -1;
+	if (!for_goproxy(fd_read, O_WRONLY) || !for_goproxy(fd_write, O_RDONLY))
+		transport = TLS_TRANSPORT_APP;
 	rv = transport == TLS_TRANSPORT_APP
 		 ? tls_transport_start(ctx, fd_read, fd_write)
 		 : start_proxy(ctx, fd_read, fd_write);

@@ -784,7 +784,7 @@ wrong_descriptors(void **state)
 {
 	struct tls_config *config, *sconfig;
 	struct tls *client, *base, *conn;
-	int fd, a, b, rv;
+	int fd, a, b, pipes[2], rv;
 
 	(void)state;
 	PROXY_ONLY();
@@ -807,8 +807,20 @@ wrong_descriptors(void **state)
 	if (rv == 0)
 		rv = h_handshake(client, fd);
 	CHECK_INT(rv, -1);
-	CHECK(tls_error(client) != NULL);
+	CHECK_STR(tls_error(client), "handshake failed: unexpected EOF");
 	close(fd);
+
+	/* The ends of a pipe the wrong way round. */
+	tls_free(client);
+	client = h_client(config);
+	CHECK_INT(pipe2(pipes, O_CLOEXEC), 0);
+	rv = tls_connect_fds(client, pipes[1], pipes[0], "localhost");
+	if (rv == 0)
+		rv = tls_handshake(client);
+	CHECK_INT(rv, -1);
+	CHECK_HAS(tls_error(client), "Bad file descriptor");
+	close(pipes[0]);
+	close(pipes[1]);
 	tls_free(client);
 	tls_free(base);
 	tls_config_free(config);

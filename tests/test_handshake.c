@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <termios.h>
 #include <unistd.h>
 
 #include "harness.h"
@@ -714,6 +715,41 @@ connect_family(void **state)
 }
 
 /* Two pipes, as UCSPI programs have them. */
+/* A serial line, that is: goproxy takes no terminals, the library does. */
+static void
+terminal(void **state)
+{
+	struct h_pair p = { .crv = -2, .srv = -2 };
+	struct tls_config *cconfig, *sconfig;
+	struct termios raw;
+	struct tls *base;
+
+	(void)state;
+	CHECK((p.sfd = posix_openpt(O_RDWR | O_NOCTTY | O_CLOEXEC)) != -1);
+	CHECK_INT(unlockpt(p.sfd), 0);
+	CHECK((p.cfd = open(ptsname(p.sfd), O_RDWR | O_NOCTTY | O_CLOEXEC)) !=
+	      -1);
+	CHECK_INT(tcgetattr(p.cfd, &raw), 0);
+	cfmakeraw(&raw);
+	CHECK_INT(tcsetattr(p.cfd, TCSANOW, &raw), 0);
+	h_nonblock(p.cfd, 1);
+	h_nonblock(p.sfd, 1);
+	cconfig = h_client_config();
+	sconfig = h_server_config("ecdsa");
+	p.client = h_client(cconfig);
+	base = h_server(sconfig);
+	CHECK_TLS(p.client, tls_connect_socket(p.client, p.cfd, "localhost"));
+	CHECK_TLS(base, tls_accept_socket(base, &p.server, p.sfd));
+	h_pair_handshake(&p);
+	CHECK_TLS(p.client, p.crv);
+	CHECK_TLS(p.server, p.srv);
+	h_pair_echo(&p);
+	h_pair_free(&p);
+	tls_free(base);
+	tls_config_free(cconfig);
+	tls_config_free(sconfig);
+}
+
 static void
 pipes(void **state)
 {
@@ -910,6 +946,7 @@ static const struct CMUnitTest tests[] = {
 	cmocka_unit_test(server_names),
 	cmocka_unit_test(connect_family),
 	cmocka_unit_test(pipes),
+	cmocka_unit_test(terminal),
 	cmocka_unit_test(reset_and_again),
 	cmocka_unit_test(descriptor_flags),
 	cmocka_unit_test(wants),
