@@ -211,13 +211,17 @@ load_encrypted(int fd, size_t *len, const char *password)
 	struct tlsp_handle draft = TLSP_HANDLE_NONE;
 	struct tls_error error = { 0 };
 	uint8_t *buf = NULL;
+	int reason;
 
 	if (tlsp_draft_open(&draft, &error) == -1 ||
 	    tlsp_draft_decrypt_key(&draft, fd, password, &buf, len, &error) ==
 		-1)
 		buf = NULL;
+	reason = error.errno_value != 0 ? error.errno_value : EINVAL;
 	tlsp_handle_close(&draft);
 	tls_error_clear(&error);
+	if (buf == NULL)
+		errno = reason;
 	return buf;
 }
 

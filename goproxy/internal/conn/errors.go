@@ -47,6 +47,7 @@ const (
 	reasonNoSharedCipher  = 0xc1
 	reasonNoCertificate   = 0xc7
 	reasonNoALPN          = 0xeb
+	reasonUnexpected      = 0xf4
 	reasonWrongVersion    = 0x10b
 	reasonUnknownFailure  = 0x3e7
 	reasonAlert           = 1000
@@ -63,6 +64,7 @@ const (
 	unsupportedALPN       = "client requested unsupported application protocols"
 	unsupportedVersions   = "client offered only unsupported versions"
 	noClientCertificate   = "client didn't provide a certificate"
+	unexpectedMessage     = "received unexpected handshake message"
 	unsupportedByServer   = "server selected unsupported protocol version"
 	notATLSHandshakeAlert = alertProtocolVersion
 )
@@ -174,7 +176,12 @@ func errorText(s state, err error) string {
 		}
 		return alertError(s, alert)
 	}
-	return sslError(stateInternal, reasonUnknownFailure, strings.TrimPrefix(err.Error(), "tls: "))
+	text := strings.TrimPrefix(err.Error(), "tls: ")
+	if strings.HasPrefix(text, unexpectedMessage) {
+		// What follows are names of types.
+		return sslError(s, reasonUnexpected, "unexpected message")
+	}
+	return sslError(stateInternal, reasonUnknownFailure, text)
 }
 
 // handshakeText is the whole text for a failed handshake.

@@ -5,6 +5,7 @@ package conn
 import (
 	"bytes"
 	"crypto/tls"
+	"errors"
 	"io"
 	"strings"
 	"sync"
@@ -275,6 +276,8 @@ func TestRefusals(t *testing.T) {
 		{&verify.Error{}, false, ""},
 		{tlsconf.ErrNoCiphers, false, "handshake failed: error:1404E0B5:SSL routines:ST_BEFORE_CONNECT:no ciphers available"},
 		{tlsconf.ErrNoGroups, false, "handshake failed: error:14FFF3E7:SSL routines:(UNKNOWN)SSL_internal:no supported groups available"},
+		{errors.New("tls: received unexpected handshake message of type *tls.clientHelloMsg when waiting for *tls.finishedMsg"), true,
+			"handshake failed: error:140260F4:SSL routines:ACCEPT_SR_CLNT_HELLO:unexpected message"},
 		{io.ErrUnexpectedEOF, true, "handshake failed: error:14FFF3E7:SSL routines:(UNKNOWN)SSL_internal:unexpected EOF"},
 	} {
 		if got := handshakeText(tt.server, 0, tt.err); got != tt.want {
