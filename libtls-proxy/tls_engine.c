@@ -734,7 +734,7 @@ tls_engine_handshake(struct tls *ctx)
 	struct tlsp_output_failed failed = { 0 };
 	int rv;
 
-	for (;;) {
+	while (e->dead == NULL) {
 		rv = answer(ctx);
 		if (rv == 0) {
 			rv = flush(ctx);

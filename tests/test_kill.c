@@ -26,6 +26,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <tls_proxy.h>
 #include <unistd.h>
 
 #include "harness.h"
@@ -917,7 +918,41 @@ worker_dies_again_and_again(void **state)
 	CHECK_INT(status, 0);
 }
 
+/* What comes from the network finds nobody who could say what it is. */
+static void
+no_worker_for_input(void **state)
+{
+	static const char record[] = "\x16\3\1\0\1";
+	struct tls_config *config;
+	struct tls *base, *conn;
+	pid_t worker;
+	int a, b;
+
+	(void)state;
+	config = h_server_config("ecdsa");
+	CHECK_CONFIG(config,
+	    tls_config_set_transport(config, TLS_TRANSPORT_APP));
+	base = h_server(config);
+	h_socketpair(SOCK_STREAM, &a, &b);
+	h_nonblock(b, 1);
+	CHECK_TLS(base, tls_accept_socket(base, &conn, b));
+	CHECK_INT(tls_handshake(conn), TLS_WANT_POLLIN);
+	worker = h_wait_helper("worker", -1);
+	CHECK_INT(kill(worker, SIGKILL), 0);
+	h_wait_gone(worker);
+	CHECK_INT(write(a, record, sizeof(record)), sizeof(record));
+	CHECK_INT(tls_handshake(conn), -1);
+	CHECK_HAS(tls_error(conn), "goproxy's worker has ended unexpectedly");
+	CHECK_INT(tls_handshake(conn), -1);
+	tls_free(conn);
+	tls_free(base);
+	tls_config_free(config);
+	close(a);
+	close(b);
+}
+
 static const struct CMUnitTest tests[] = {
+	cmocka_unit_test(no_worker_for_input),
 	cmocka_unit_test(killed_in_handshake),
 	cmocka_unit_test(killed_in_states),
 	cmocka_unit_test(crashed_in_states),
