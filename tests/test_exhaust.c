@@ -509,13 +509,17 @@ memory_peer(int argc, char **argv)
 	limit = (h_raise_nofile() - 100) / 2;
 	for (n = 0; n < MEMORY_PAIRS && n < limit; n++) {
 		connect_pair(&e, &pairs[n]);
-		if (pairs[n].crv == -1 || pairs[n].srv == -1)
+		if (pairs[n].crv == -1 || pairs[n].srv == -1) {
+			blames_goproxy(&pairs[n]);
+			break;
+		}
+		/* It may need some for itself, while nothing is asked of it. */
+		if (kill(worker, 0) == -1)
 			break;
 	}
 	if (n == MEMORY_PAIRS || n == limit)
 		FAIL("%d pairs, limit %d, %zu workers", n, limit,
 		    h_helper_list("worker", NULL, 0));
-	blames_goproxy(&pairs[n]);
 	for (; n >= 0; n--)
 		h_pair_free(&pairs[n]);
 	/* The network's descriptor does not tell. */
