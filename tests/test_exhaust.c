@@ -344,10 +344,6 @@ burst_peer(int argc, char **argv)
 	for (i = 0; i < ASKERS; i++)
 		start_pair(&e, &pairs[i]);
 	for (i = 0; i < ASKERS; i++) {
-		(void)tls_handshake(pairs[i].client);
-		(void)tls_handshake(pairs[i].server);
-	}
-	for (i = 0; i < ASKERS; i++) {
 		h_pair_handshake(&pairs[i]);
 		CHECK_TLS(pairs[i].server, pairs[i].srv);
 		CHECK_TLS(pairs[i].client, pairs[i].crv);
