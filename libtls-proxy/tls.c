@@ -386,13 +386,10 @@ for_goproxy(int fd, int wrong_mode)
 	int type;
 	socklen_t len = sizeof(type);
 
-	if (fstat(fd, &sb) == -1)
-		return 0;
-	if (S_ISFIFO(sb.st_mode))
-		return (fcntl(fd, F_GETFL) & O_ACCMODE) != wrong_mode;
-	return S_ISSOCK(sb.st_mode) &&
-	       getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &len) == 0 &&
-	       type == SOCK_STREAM;
+	if (getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &len) == 0)
+		return type == SOCK_STREAM;
+	return fstat(fd, &sb) == 0 && S_ISFIFO(sb.st_mode) &&
+	       (fcntl(fd, F_GETFL) & O_ACCMODE) != wrong_mode;
 }
 
 int
