@@ -5,7 +5,6 @@
 
 #include <sys/ioctl.h>
 
-#include <ctype.h>
 #include <err.h>
 #include <stdarg.h>
 #include <stdbool.h>
@@ -14,6 +13,7 @@
 #include <unistd.h>
 
 #include "net.h"
+#include "printable.h"
 #include "progress.h"
 
 #define EVERY	       200 /* milliseconds */
@@ -29,14 +29,6 @@ static struct {
 	bool running;
 	bool drawn; /* the cursor stands behind it */
 } bar;
-
-static void
-make_printable(char *s)
-{
-	for (; *s != '\0'; s++)
-		if (!isprint((unsigned char)*s))
-			*s = '?';
-}
 
 void
 complain(const char *format, ...)

@@ -3,7 +3,6 @@
 
 /* What nc tells about a TLS connection. */
 
-#include <ctype.h>
 #include <err.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -12,6 +11,7 @@
 #include <time.h>
 
 #include "cert.h"
+#include "printable.h"
 #include "report.h"
 
 static void
@@ -29,7 +29,7 @@ print_time(const char *what, time_t t)
 static void
 print_if(const char *what, const char *text)
 {
-	char *copy, *s;
+	char *copy;
 
 	if (text == NULL || *text == '\0')
 		return;
@@ -37,9 +37,7 @@ print_if(const char *what, const char *text)
 		warnx("out of memory");
 		return;
 	}
-	for (s = copy; *s != '\0'; s++)
-		if (!isprint((unsigned char)*s))
-			*s = '?';
+	make_printable(copy);
 	warnx("%s: %s", what, copy);
 	free(copy);
 }

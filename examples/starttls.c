@@ -6,7 +6,6 @@
 #include <sys/types.h>
 #include <sys/socket.h>
 
-#include <ctype.h>
 #include <err.h>
 #include <errno.h>
 #include <poll.h>
@@ -18,6 +17,7 @@
 
 #include "der.h"
 #include "net.h"
+#include "printable.h"
 #include "starttls.h"
 
 #define LINE_MAX_BYTES	2048
@@ -145,15 +145,6 @@ send_all(struct reader *r, const void *data, size_t len)
 	if (len > 0)
 		warn("starttls: write");
 	return len == 0 ? 0 : -1;
-}
-
-/* The texts go to a terminal. */
-static void
-make_printable(char *s)
-{
-	for (; *s != '\0'; s++)
-		if (!isprint((unsigned char)*s))
-			*s = '?';
 }
 
 /* Takes one line, without its end, from the connection. */
