@@ -562,9 +562,9 @@ h_close(struct tls *ctx, int fd)
 	}
 }
 
-void
-h_pair_start_on(struct h_pair *p, struct tls_config *client,
-    struct tls_config *server, const char *servername, int cfd, int sfd)
+static void
+join_on(struct h_pair *p, struct tls_config *client, struct tls *base,
+    const char *servername, int cfd, int sfd)
 {
 	memset(p, 0, sizeof(*p));
 	p->cfd = cfd;
@@ -572,10 +572,29 @@ h_pair_start_on(struct h_pair *p, struct tls_config *client,
 	h_nonblock(cfd, 1);
 	h_nonblock(sfd, 1);
 	p->client = h_client(client);
-	p->base = h_server(server);
 	CHECK_TLS(p->client, tls_connect_socket(p->client, cfd, servername));
-	CHECK_TLS(p->base, tls_accept_socket(p->base, &p->server, sfd));
+	CHECK_TLS(base, tls_accept_socket(base, &p->server, sfd));
 	CHECK(p->server != NULL);
+}
+
+void
+h_pair_join(struct h_pair *p, struct tls_config *client, struct tls *base,
+    const char *servername)
+{
+	int cfd, sfd;
+
+	h_tcp_pair(&cfd, &sfd);
+	join_on(p, client, base, servername, cfd, sfd);
+}
+
+void
+h_pair_start_on(struct h_pair *p, struct tls_config *client,
+    struct tls_config *server, const char *servername, int cfd, int sfd)
+{
+	struct tls *base = h_server(server);
+
+	join_on(p, client, base, servername, cfd, sfd);
+	p->base = base;
 }
 
 void

@@ -153,6 +153,9 @@ void h_pair_start(struct h_pair *p, struct tls_config *client,
 /* Over these connected sockets, which the pair owns from then on. */
 void h_pair_start_on(struct h_pair *p, struct tls_config *client,
     struct tls_config *server, const char *servername, int cfd, int sfd);
+/* With a server that stays, the caller's. */
+void h_pair_join(struct h_pair *p, struct tls_config *client, struct tls *base,
+    const char *servername);
 /* Runs both handshakes to their ends, whatever these are. */
 void h_pair_handshake(struct h_pair *p);
 /* All of it, and both must succeed. The default is a pair of rsa. */

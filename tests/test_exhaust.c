@@ -100,22 +100,9 @@ struct ends {
 };
 
 static void
-start_pair(struct ends *e, struct h_pair *p)
-{
-	memset(p, 0, sizeof(*p));
-	h_tcp_pair(&p->cfd, &p->sfd);
-	h_nonblock(p->cfd, 1);
-	h_nonblock(p->sfd, 1);
-	p->client = h_client(e->cconfig);
-	CHECK_TLS(p->client,
-	    tls_connect_socket(p->client, p->cfd, "localhost"));
-	CHECK_TLS(e->base, tls_accept_socket(e->base, &p->server, p->sfd));
-}
-
-static void
 connect_pair(struct ends *e, struct h_pair *p)
 {
-	start_pair(e, p);
+	h_pair_join(p, e->cconfig, e->base, "localhost");
 	h_pair_handshake(p);
 }
 
@@ -212,6 +199,21 @@ blames_goproxy(struct h_pair *p)
 	CHECK_HAS(client, "goproxy");
 }
 
+/* Few for each worker; returns the first, which had old. */
+static pid_t
+open_ends_with_few_files(struct ends *e, struct rlimit *old)
+{
+	const struct rlimit all = { 64, 64 };
+	pid_t first;
+
+	open_ends(e, TLS_ISOLATION_PROCESS);
+	first = h_wait_helper("worker", -1);
+	/* Those that come after it raise theirs to the hard one. */
+	limit_back(h_wait_helper("", -1), RLIMIT_NOFILE, &all);
+	limit_soft(first, RLIMIT_NOFILE, 64, old);
+	return first;
+}
+
 /* A worker that has too few descriptors for its connections gets others. */
 static int
 worker_files_peer(int argc, char **argv)
@@ -221,17 +223,11 @@ worker_files_peer(int argc, char **argv)
 	struct ends e = { 0 };
 	pid_t first, list[8];
 	size_t i, workers;
-	struct rlimit all;
 	char c;
 
 	(void)argc;
 	(void)argv;
-	open_ends(&e, TLS_ISOLATION_PROCESS);
-	first = h_wait_helper("worker", -1);
-	/* Those that come after it raise theirs to the hard one. */
-	all.rlim_cur = all.rlim_max = 64;
-	limit_back(h_wait_helper("", -1), RLIMIT_NOFILE, &all);
-	limit_soft(first, RLIMIT_NOFILE, 64, &old);
+	first = open_ends_with_few_files(&e, &old);
 	for (i = 0; i < 40; i++) {
 		connect_pair(&e, &pairs[i]);
 		if (pairs[i].crv != 0 || pairs[i].srv != 0)
@@ -270,7 +266,7 @@ start_asking(struct ends *e, struct h_pair *p)
 	struct pollfd pfds[3];
 	int64_t deadline = h_now() + H_WAIT;
 
-	start_pair(e, p);
+	h_pair_join(p, e->cconfig, e->base, "localhost");
 	while ((request = tls_request_next(e->base)) == NULL) {
 		CHECK(h_now() < deadline);
 		if (tls_handshake(p->client) == -1 ||
@@ -328,21 +324,17 @@ static int
 burst_peer(int argc, char **argv)
 {
 	static struct h_pair pairs[ASKERS];
-	struct rlimit old, all;
+	struct rlimit old;
 	struct ends e = { 0 };
-	pid_t first, list[8];
+	pid_t list[8];
 	int i;
 
 	(void)argc;
 	(void)argv;
-	open_ends(&e, TLS_ISOLATION_PROCESS);
-	first = h_wait_helper("worker", -1);
-	all.rlim_cur = all.rlim_max = 64;
-	limit_back(h_wait_helper("", -1), RLIMIT_NOFILE, &all);
-	limit_soft(first, RLIMIT_NOFILE, 64, &old);
+	open_ends_with_few_files(&e, &old);
 	CHECK_TLS(e.base, tls_configure(e.base, e.sconfig));
 	for (i = 0; i < ASKERS; i++)
-		start_pair(&e, &pairs[i]);
+		h_pair_join(&pairs[i], e.cconfig, e.base, "localhost");
 	for (i = 0; i < ASKERS; i++) {
 		h_pair_handshake(&pairs[i]);
 		CHECK_TLS(pairs[i].server, pairs[i].srv);

@@ -719,33 +719,27 @@ connect_family(void **state)
 static void
 terminal(void **state)
 {
-	struct h_pair p = { .crv = -2, .srv = -2 };
+	struct h_pair p;
 	struct tls_config *cconfig, *sconfig;
 	struct termios raw;
-	struct tls *base;
+	int master, slave;
 
 	(void)state;
-	CHECK((p.sfd = posix_openpt(O_RDWR | O_NOCTTY | O_CLOEXEC)) != -1);
-	CHECK_INT(unlockpt(p.sfd), 0);
-	CHECK((p.cfd = open(ptsname(p.sfd), O_RDWR | O_NOCTTY | O_CLOEXEC)) !=
+	CHECK((master = posix_openpt(O_RDWR | O_NOCTTY | O_CLOEXEC)) != -1);
+	CHECK_INT(unlockpt(master), 0);
+	CHECK((slave = open(ptsname(master), O_RDWR | O_NOCTTY | O_CLOEXEC)) !=
 	      -1);
-	CHECK_INT(tcgetattr(p.cfd, &raw), 0);
+	CHECK_INT(tcgetattr(slave, &raw), 0);
 	cfmakeraw(&raw);
-	CHECK_INT(tcsetattr(p.cfd, TCSANOW, &raw), 0);
-	h_nonblock(p.cfd, 1);
-	h_nonblock(p.sfd, 1);
+	CHECK_INT(tcsetattr(slave, TCSANOW, &raw), 0);
 	cconfig = h_client_config();
 	sconfig = h_server_config("ecdsa");
-	p.client = h_client(cconfig);
-	base = h_server(sconfig);
-	CHECK_TLS(p.client, tls_connect_socket(p.client, p.cfd, "localhost"));
-	CHECK_TLS(base, tls_accept_socket(base, &p.server, p.sfd));
+	h_pair_start_on(&p, cconfig, sconfig, "localhost", slave, master);
 	h_pair_handshake(&p);
 	CHECK_TLS(p.client, p.crv);
 	CHECK_TLS(p.server, p.srv);
 	h_pair_echo(&p);
 	h_pair_free(&p);
-	tls_free(base);
 	tls_config_free(cconfig);
 	tls_config_free(sconfig);
 }

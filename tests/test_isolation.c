@@ -69,14 +69,7 @@ open_isolated(struct h_pair *p, int isolation)
 static void
 connect_to(struct h_pair *p, struct tls *base, struct tls_config *client)
 {
-	memset(p, 0, sizeof(*p));
-	h_tcp_pair(&p->cfd, &p->sfd);
-	h_nonblock(p->cfd, 1);
-	h_nonblock(p->sfd, 1);
-	p->client = h_client(client);
-	CHECK_TLS(p->client,
-	    tls_connect_socket(p->client, p->cfd, "localhost"));
-	CHECK_TLS(base, tls_accept_socket(base, &p->server, p->sfd));
+	h_pair_join(p, client, base, "localhost");
 	h_pair_handshake(p);
 	CHECK_TLS(p->client, p->crv);
 	CHECK_TLS(p->server, p->srv);

@@ -865,18 +865,10 @@ many_pairs(void **state)
 static void
 open_on(struct h_pair *p, struct tls *server)
 {
-	struct tls_config *client;
+	struct tls_config *client = h_client_config();
 
-	memset(p, 0, sizeof(*p));
-	h_tcp_pair(&p->cfd, &p->sfd);
-	h_nonblock(p->cfd, 1);
-	h_nonblock(p->sfd, 1);
-	client = h_client_config();
-	p->client = h_client(client);
+	h_pair_join(p, client, server, "localhost");
 	tls_config_free(client);
-	CHECK_TLS(p->client,
-	    tls_connect_socket(p->client, p->cfd, "localhost"));
-	CHECK_TLS(server, tls_accept_socket(server, &p->server, p->sfd));
 }
 
 static void

@@ -374,14 +374,9 @@ until_error(struct ours *o, int64_t since, int limit)
 static void
 connect_again(struct tls_config *cconfig, struct tls *base)
 {
-	struct h_pair p = { 0 };
+	struct h_pair p;
 
-	h_tcp_pair(&p.cfd, &p.sfd);
-	h_nonblock(p.cfd, 1);
-	h_nonblock(p.sfd, 1);
-	p.client = h_client(cconfig);
-	CHECK_TLS(p.client, tls_connect_socket(p.client, p.cfd, "localhost"));
-	CHECK_TLS(base, tls_accept_socket(base, &p.server, p.sfd));
+	h_pair_join(&p, cconfig, base, "localhost");
 	h_pair_handshake(&p);
 	CHECK_TLS(p.client, p.crv);
 	CHECK_TLS(p.server, p.srv);
@@ -839,13 +834,7 @@ announced(const char *error)
 static const char *
 attempt(struct tls_config *cconfig, struct tls *base, struct h_pair *p)
 {
-	h_tcp_pair(&p->cfd, &p->sfd);
-	h_nonblock(p->cfd, 1);
-	h_nonblock(p->sfd, 1);
-	p->client = h_client(cconfig);
-	CHECK_TLS(p->client,
-	    tls_connect_socket(p->client, p->cfd, "localhost"));
-	CHECK_TLS(base, tls_accept_socket(base, &p->server, p->sfd));
+	h_pair_join(p, cconfig, base, "localhost");
 	h_pair_handshake(p);
 	if (p->crv == -1 && strstr(tls_error(p->client), "goproxy") != NULL)
 		return tls_error(p->client);

@@ -448,15 +448,9 @@ killed_under_load(int is_server)
 	CHECK_INT(h_wait_exit(peer), 0);
 
 	if (is_server) {
-		struct h_pair p = { 0 };
+		struct h_pair p;
 
-		h_tcp_pair(&p.cfd, &p.sfd);
-		h_nonblock(p.cfd, 1);
-		h_nonblock(p.sfd, 1);
-		p.client = h_client(config);
-		CHECK_TLS(p.client,
-		    tls_connect_socket(p.client, p.cfd, "localhost"));
-		CHECK_TLS(base, tls_accept_socket(base, &p.server, p.sfd));
+		h_pair_join(&p, config, base, "localhost");
 		h_pair_handshake(&p);
 		CHECK_TLS(p.client, p.crv);
 		CHECK_TLS(p.server, p.srv);

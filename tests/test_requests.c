@@ -664,17 +664,13 @@ static void
 connect_to(struct h_pair *p, uint32_t protocols)
 {
 	struct tls_config *client = h_client_config();
+	struct tls *base = p->base;
 
 	CHECK_CONFIG(client, tls_config_set_protocols(client, protocols));
 	tls_config_insecure_noverifyname(client);
-	p->client = h_client(client);
+	h_pair_join(p, client, base, "localhost");
+	p->base = base;
 	tls_config_free(client);
-	h_tcp_pair(&p->cfd, &p->sfd);
-	h_nonblock(p->cfd, 1);
-	h_nonblock(p->sfd, 1);
-	CHECK_TLS(p->client,
-	    tls_connect_socket(p->client, p->cfd, "localhost"));
-	CHECK_TLS(p->base, tls_accept_socket(p->base, &p->server, p->sfd));
 }
 
 static void
@@ -1056,12 +1052,11 @@ at_once(struct tls *base, struct tls_config *reconfigure)
 	int i;
 
 	for (i = 0; i < AT_ONCE; i++) {
-		memset(&p[i], 0, sizeof(p[i]));
-		p[i].crv = p[i].srv = TLS_WANT_POLLIN;
 		p[i].base = base;
 		if (i == AT_ONCE / 2 && reconfigure != NULL)
 			CHECK_TLS(base, tls_configure(base, reconfigure));
 		connect_to(&p[i], versions[i % 2]);
+		p[i].crv = p[i].srv = TLS_WANT_POLLIN;
 	}
 	wait_all(p, requests);
 	for (i = 0; i < AT_ONCE; i++)

@@ -154,20 +154,6 @@ ends_close(struct ends *e)
 	close(e->fd);
 }
 
-/* Like h_pair_start, to a server that stays. */
-static void
-pair_start(struct h_pair *p, struct tls_config *client, struct tls *server,
-    const char *servername)
-{
-	memset(p, 0, sizeof(*p));
-	h_tcp_pair(&p->cfd, &p->sfd);
-	h_nonblock(p->cfd, 1);
-	h_nonblock(p->sfd, 1);
-	p->client = h_client(client);
-	CHECK_TLS(p->client, tls_connect_socket(p->client, p->cfd, servername));
-	CHECK_TLS(server, tls_accept_socket(server, &p->server, p->sfd));
-}
-
 /*
  * A whole connection, to its regular end, and whether both ends say that it
  * resumed a session.
@@ -179,7 +165,7 @@ connection(struct tls_config *client, struct tls *server)
 	int resumed;
 	char c;
 
-	pair_start(&p, client, server, "localhost");
+	h_pair_join(&p, client, server, "localhost");
 	CHECK_INT(tls_conn_session_resumed(p.client), 0);
 	CHECK_INT(tls_conn_session_resumed(p.server), 0);
 	h_pair_handshake(&p);
@@ -380,7 +366,7 @@ resumes(void **state)
 			ends_serve(&e);
 			session_read(e.fd, &before);
 			for (round = 0; round < 4; round++) {
-				pair_start(&p, e.client, e.base, "localhost");
+				h_pair_join(&p, e.client, e.base, "localhost");
 				h_pair_handshake(&p);
 				CHECK_TLS(p.client, p.crv);
 				CHECK_TLS(p.server, p.srv);
@@ -453,7 +439,7 @@ resumes_with_client_certificate(void **state)
 		tls_config_verify_client(e.server);
 		ends_serve(&e);
 		for (round = 0; round < 3; round++) {
-			pair_start(&p, e.client, e.base, "localhost");
+			h_pair_join(&p, e.client, e.base, "localhost");
 			h_pair_handshake(&p);
 			CHECK_TLS(p.client, p.crv);
 			CHECK_TLS(p.server, p.srv);
@@ -865,7 +851,7 @@ fails(struct tls_config *client, struct tls *server, const char *servername,
 	struct h_pair p;
 	char c;
 
-	pair_start(&p, client, server, servername);
+	h_pair_join(&p, client, server, servername);
 	h_pair_handshake(&p);
 	if (want_client != NULL) {
 		CHECK_INT(p.crv, -1);
@@ -1089,7 +1075,7 @@ session_without_certificate(void **state)
 		    tls_config_set_keypair_file(e.client,
 			h_cert("client-chain.pem"), h_cert("client.key")));
 		session_write(e.fd, c.data, c.len);
-		pair_start(&p, e.client, base_later, "localhost");
+		h_pair_join(&p, e.client, base_later, "localhost");
 		h_pair_handshake(&p);
 		CHECK_TLS(p.client, p.crv);
 		CHECK_TLS(p.server, p.srv);
@@ -1313,7 +1299,7 @@ file_contents(void **state)
 			bad = good;
 			bad.data[i] = bad.data[i] == 'A' ? 'B' : 'A';
 			session_write(e.fd, bad.data, bad.len);
-			pair_start(&p, e.client, e.base, "localhost");
+			h_pair_join(&p, e.client, e.base, "localhost");
 			h_pair_handshake(&p);
 			if (p.crv == -1)
 				CHECK(tls_error(p.client) != NULL);
@@ -1474,7 +1460,7 @@ file_in_parallel(void **state)
 		ends_serve(&e);
 		for (round = 0; round < 4; round++) {
 			for (i = 0; i < 16; i++)
-				pair_start(&p[i], e.client, e.base,
+				h_pair_join(&p[i], e.client, e.base,
 				    "localhost");
 			for (i = 0; i < 16; i++) {
 				h_pair_handshake(&p[i]);

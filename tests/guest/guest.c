@@ -277,20 +277,15 @@ void
 guest_use_server(struct tls *base, struct tls_config *config)
 {
 	struct tls_config *own = NULL;
-	struct h_pair p = { 0 };
+	struct h_pair p;
 
 	if (config == NULL) {
 		CHECK((config = own = tls_config_new()) != NULL);
 		tls_config_insecure_noverifycert(config);
 		tls_config_insecure_noverifyname(config);
 	}
-	p.client = h_client(config);
+	h_pair_join(&p, config, base, "localhost");
 	tls_config_free(own);
-	h_tcp_pair(&p.cfd, &p.sfd);
-	h_nonblock(p.cfd, 1);
-	h_nonblock(p.sfd, 1);
-	CHECK_TLS(p.client, tls_connect_socket(p.client, p.cfd, "localhost"));
-	CHECK_TLS(base, tls_accept_socket(base, &p.server, p.sfd));
 	h_pair_handshake(&p);
 	CHECK_TLS(p.client, p.crv);
 	CHECK_TLS(p.server, p.srv);
