@@ -137,13 +137,15 @@ tlsp_channel_pair(int type, int fds[2])
 	return socketpair(AF_UNIX, type | SOCK_CLOEXEC, 0, fds);
 }
 
-/* Sends once, as soon as it goes, whatever O_NONBLOCK says. */
+/* Sends once, as soon as it goes. */
 static ssize_t
 send_when_ready(int fd, const struct msghdr *msg, tlsp_deadline deadline)
 {
 	ssize_t n;
 	int ready;
 
+	if (deadline == TLSP_DEADLINE_OWN)
+		return sendmsg(fd, msg, MSG_NOSIGNAL);
 	while ((n = sendmsg(fd, msg, MSG_NOSIGNAL | MSG_DONTWAIT)) == -1) {
 		if (errno == EINTR)
 			continue;

@@ -33,8 +33,13 @@ struct tlsp_handle {
 
 /* A moment of the monotonic clock, in milliseconds. */
 typedef int64_t tlsp_deadline;
+/*
+ * For tlsp_channel_send(): as long as O_NONBLOCK, SO_SNDTIMEO and signals let
+ * a send(2) wait. Then errno is EAGAIN or EINTR.
+ */
+#define TLSP_DEADLINE_OWN INT64_MIN
 
-#define TLSP_REPLY_MAX 8192 /* bytes in most replies */
+#define TLSP_REPLY_MAX	  8192 /* bytes in most replies */
 
 /* Takes fd over. */
 void tlsp_handle_set(struct tlsp_handle *handle, int fd);
@@ -64,8 +69,9 @@ int tlsp_wait(int fd, short events, tlsp_deadline deadline);
 int tlsp_channel_pair(int type, int fds[2]);
 
 /*
- * Sends all of buf, with copies of fds, whatever O_NONBLOCK says. Returns 0,
- * or -1 with errno: ETIMEDOUT after the deadline. Never raises SIGPIPE.
+ * Sends all of buf, with copies of fds. Until the deadline it waits, whatever
+ * O_NONBLOCK says. Returns 0, or -1 with errno: ETIMEDOUT after the deadline.
+ * Never raises SIGPIPE.
  */
 int tlsp_channel_send(int fd, const void *buf, size_t len, const int *fds,
     size_t nfds, tlsp_deadline deadline);

@@ -813,31 +813,21 @@ static int
 send_close_mark(struct tls *ctx, int number, int reply)
 {
 	const uint8_t mark = TLSP_CLOSE;
-	struct pollfd pfd = { .fd = number, .events = POLLOUT };
-	struct timeval timeout = { 0, 0 };
-	socklen_t len = sizeof(timeout);
-	struct timespec ts;
 
-	(void)getsockopt(number, SOL_SOCKET, SO_SNDTIMEO, &timeout, &len);
-	ts.tv_sec = timeout.tv_sec;
-	ts.tv_nsec = timeout.tv_usec * 1000L;
-	for (;;) {
+	do {
 		if (tlsp_channel_send(number, &mark, sizeof(mark), &reply, 1,
-			tlsp_deadline_in(0)) == 0) {
+			TLSP_DEADLINE_OWN) == 0) {
 			tlsp_trace_sent(number, TLSP_CLOSE, NULL, sizeof(mark),
 			    1, 0);
 			ctx->idle_calls = 0;
 			return 0;
 		}
-		if (errno != ETIMEDOUT)
-			return send_failed(ctx, "shutdown", number);
-		if (is_nonblocking(number)) {
-			if (!idle(ctx, number, POLLOUT))
-				return TLS_WANT_POLLOUT;
-		} else if (ppoll(&pfd, 1, timerisset(&timeout) ? &ts : NULL,
-			       NULL) != 1)
+		if (errno == EINTR)
 			return TLS_WANT_POLLOUT;
-	}
+	} while (would_block(errno) && idle(ctx, number, POLLOUT));
+	if (would_block(errno))
+		return TLS_WANT_POLLOUT;
+	return send_failed(ctx, "shutdown", number);
 }
 
 /*

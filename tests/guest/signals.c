@@ -17,6 +17,8 @@
 
 static volatile sig_atomic_t signals;
 static sigjmp_buf jump;
+static struct h_pair pair;
+static int start[2];
 
 static void
 count_signal(int sig)
@@ -32,14 +34,20 @@ jump_out(int sig)
 	siglongjmp(jump, 1);
 }
 
+static void
+handle_with(int sig, void (*handler)(int), int flags)
+{
+	struct sigaction sa = { .sa_handler = handler, .sa_flags = flags };
+
+	sigemptyset(&sa.sa_mask);
+	CHECK_INT(sigaction(sig, &sa, NULL), 0);
+}
+
 /* Without SA_RESTART: calls are to be interrupted. */
 static void
 handle(int sig, void (*handler)(int))
 {
-	struct sigaction sa = { .sa_handler = handler };
-
-	sigemptyset(&sa.sa_mask);
-	CHECK_INT(sigaction(sig, &sa, NULL), 0);
+	handle_with(sig, handler, 0);
 }
 
 /* Signals until the timer is stopped: no call can be missed by them. */
@@ -417,6 +425,58 @@ send_timeout(void)
 	h_pair_free(&p);
 }
 
+static void
+count_and_start(int sig)
+{
+	count_signal(sig);
+	while (write(start[1], "", 1) == -1 && errno == EINTR)
+		;
+}
+
+static void
+read_from_then_on(void)
+{
+	static uint8_t buf[65536];
+	ssize_t n;
+
+	h_recv(start[0], buf, 1);
+	do
+		n = tls_read(pair.server, buf, sizeof(buf));
+	while (n > 0);
+	CHECK_TLS(pair.server, n);
+}
+
+/*
+ * There is no room for the end either, until the signal has come. TCP might
+ * have some, and LibreTLS wants to finish the write first.
+ */
+static void
+restarted_close(void)
+{
+	static uint8_t buf[65536];
+	pid_t reader, child;
+	ssize_t n;
+
+	open_blocking(&pair);
+	h_socketpair(SOCK_STREAM, &start[0], &start[1]);
+	set_timeout(pair.cfd, SO_SNDTIMEO, 30);
+	do
+		n = tls_write(pair.client, buf, sizeof(buf));
+	while (n > 0);
+	CHECK_INT(n, TLS_WANT_POLLOUT);
+	set_timeout(pair.cfd, SO_SNDTIMEO, 0);
+	handle_with(SIGUSR1, count_and_start, SA_RESTART);
+	reader = guest_fork(read_from_then_on);
+	child = signal_when_asleep(SIGUSR1);
+	CHECK_TLS(pair.client, tls_close(pair.client));
+	CHECK_INT(signals, 1);
+	guest_wait(child);
+	guest_wait(reader);
+	h_pair_free(&pair);
+	close(start[0]);
+	close(start[1]);
+}
+
 static const struct CMUnitTest tests[] = {
 	GUEST(longjmp_out_of_read),
 	GUEST(longjmp_and_go_on),
@@ -430,6 +490,7 @@ static const struct CMUnitTest tests[] = {
 	GUEST(terminal_signals),
 	GUEST(receive_timeout),
 	GUEST(send_timeout),
+	GUEST_FLAGS(restarted_close, GUEST_PROXY | GUEST_NO_APP),
 };
 
 static const struct h_peer peers[] = { GUEST_PEER };
