@@ -350,7 +350,6 @@ start_proxy(struct tls *ctx, int fd_read, int fd_write)
 	if (requests_fd != -1)
 		fds[nfds++] = requests_fd;
 
-	start.context = ctx->request_context;
 	start.verify = tls_config_verify_flags(ctx->config);
 	start.servername = tlsp_string(ctx->servername);
 	if (tlsp_connection_start(ctx->channel, TLSP_START, &start, fds, nfds,

@@ -183,7 +183,6 @@ start(struct tls *ctx, tls_read_cb read_cb, tls_write_cb write_cb, void *cb_arg,
 		goto err;
 	if (requests_fd != -1)
 		fds[nfds++] = requests_fd;
-	message.context = ctx->request_context;
 	message.verify = tls_config_verify_flags(ctx->config);
 	message.servername = tlsp_string(ctx->servername);
 	if (tlsp_connection_start(ctx->channel, TLSP_ENGINE, &message, fds,

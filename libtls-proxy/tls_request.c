@@ -421,7 +421,6 @@ parse_request(struct tls_request *request, size_t len)
 	case TLSP_ASK_CERTIFICATE:
 		facts->kind = TLS_REQUEST_CERTIFICATE;
 		request->id = m.certificate.request;
-		request->context = m.certificate.context;
 		request->config = m.certificate.config;
 		facts->alpn = m.certificate.alpn.data;
 		facts->alpn_len = m.certificate.alpn.len;
@@ -438,7 +437,6 @@ parse_request(struct tls_request *request, size_t len)
 	case TLSP_ASK_VERIFY:
 		facts->kind = TLS_REQUEST_VERIFY;
 		request->id = m.verify.request;
-		request->context = m.verify.context;
 		if (m.verify.depth > INT32_MAX)
 			return -1;
 		facts->depth = (int)m.verify.depth;
@@ -450,7 +448,6 @@ parse_request(struct tls_request *request, size_t len)
 	case TLSP_ASK_SESSION:
 		facts->kind = TLS_REQUEST_SESSION;
 		request->id = m.session.request;
-		request->context = m.session.context;
 		facts->operation = m.session.operation;
 		facts->session_id = m.session.id.data;
 		facts->session_id_len = m.session.id.len;
@@ -464,13 +461,11 @@ parse_request(struct tls_request *request, size_t len)
 	case TLSP_ASK_STAPLE:
 		facts->kind = TLS_REQUEST_STAPLE;
 		request->id = m.staple.request;
-		request->context = m.staple.context;
 		return copy_string(request, 0, &m.staple.hash,
 		    &facts->key_hash);
 	case TLSP_ASK_SIGN:
 		facts->kind = TLS_REQUEST_SIGN;
 		request->id = m.sign.request;
-		request->context = m.sign.context;
 		facts->scheme = m.sign.scheme;
 		facts->digest = m.sign.digest.data;
 		facts->digest_len = m.sign.digest.len;
@@ -562,8 +557,8 @@ next_of(struct tls_requests *requests, uint64_t id)
 		smaller = realloc(request, sizeof(*request) + (size_t)n);
 		if (smaller != NULL)
 			request = smaller;
-		if (parse_request(request, (size_t)n) == -1 ||
-		    request->context != id) {
+		request->context = id;
+		if (parse_request(request, (size_t)n) == -1) {
 			request_free(request);
 			request = NULL;
 		}

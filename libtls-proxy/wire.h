@@ -103,8 +103,7 @@
 	M(ALPN, alpn, 0x004b, library, document, 0, 0,			       \
 	    F(alpn, bytes, protocols))					       \
 	M(START, start, 0x0007, library, config, 2, 6,			       \
-	    F(start, u8, verify) F(start, str, servername)		       \
-	    F(start, u64, context))					       \
+	    F(start, u8, verify) F(start, str, servername))		       \
 	M(UPDATE, update, 0x000e, library, config, 1, 1, )		       \
 	M(OCSP, ocsp, 0x000f, library, config, 2, 2,			       \
 	    F(ocsp, u64, connection))					       \
@@ -150,7 +149,6 @@
 	    F(resume, mark, mark))					       \
 	M(ASK_CERTIFICATE, ask_certificate, 0x0043, worker, requests, 0, 0,    \
 	    F(ask_certificate, u64, request)				       \
-	    F(ask_certificate, u64, context)				       \
 	    F(ask_certificate, u32, config)				       \
 	    F(ask_certificate, str, servername)				       \
 	    F(ask_certificate, bytes, alpn)				       \
@@ -163,38 +161,34 @@
 	    F(ask_certificate_reply, u32, number)			       \
 	    F(ask_certificate_reply, str, error))			       \
 	M(ASK_VERIFY, ask_verify, 0x0044, worker, requests, 0, 0,	       \
-	    F(ask_verify, u64, request) F(ask_verify, u64, context)	       \
-	    F(ask_verify, u32, depth) F(ask_verify, str, verdict)	       \
-	    F(ask_verify, bytes, chain))				       \
+	    F(ask_verify, u64, request) F(ask_verify, u32, depth)	       \
+	    F(ask_verify, str, verdict) F(ask_verify, bytes, chain))	       \
 	M(ASK_VERIFY_REPLY, ask_verify_reply, 0x00c4, library, requests, 0, 0, \
 	    F(ask_verify_reply, u64, request)				       \
 	    F(ask_verify_reply, str, error))				       \
 	M(ASK_SESSION, ask_session, 0x0045, worker, requests, 0, 0,	       \
-	    F(ask_session, u64, request) F(ask_session, u64, context)	       \
-	    F(ask_session, u8, operation) F(ask_session, bytes, id)	       \
-	    F(ask_session, bytes, session) F(ask_session, u32, lifetime))      \
+	    F(ask_session, u64, request) F(ask_session, u8, operation)	       \
+	    F(ask_session, bytes, id) F(ask_session, bytes, session)	       \
+	    F(ask_session, u32, lifetime))				       \
 	M(ASK_SESSION_REPLY, ask_session_reply, 0x00c5, library, requests, 0, 0,\
 	    F(ask_session_reply, u64, request)				       \
 	    F(ask_session_reply, bytes, session))			       \
 	M(ASK_STAPLE, ask_staple, 0x0046, worker, requests, 0, 0,	       \
-	    F(ask_staple, u64, request) F(ask_staple, u64, context)	       \
-	    F(ask_staple, str, hash))					       \
+	    F(ask_staple, u64, request) F(ask_staple, str, hash))	       \
 	M(ASK_STAPLE_REPLY, ask_staple_reply, 0x00c6, library, requests, 0, 0, \
 	    F(ask_staple_reply, u64, request)				       \
 	    F(ask_staple_reply, u8, action)				       \
 	    F(ask_staple_reply, bytes, response))			       \
 	M(ASK_SIGN, ask_sign, 0x0047, worker, requests, 0, 0,		       \
-	    F(ask_sign, u64, request) F(ask_sign, u64, context)		       \
-	    F(ask_sign, str, hash) F(ask_sign, u16, scheme)		       \
-	    F(ask_sign, bytes, digest))					       \
+	    F(ask_sign, u64, request) F(ask_sign, str, hash)		       \
+	    F(ask_sign, u16, scheme) F(ask_sign, bytes, digest))	       \
 	M(ASK_SIGN_REPLY, ask_sign_reply, 0x00c7, library, requests, 0, 0,     \
 	    F(ask_sign_reply, u64, request)				       \
 	    F(ask_sign_reply, bytes, signature))			       \
 	M(CANCEL, cancel, 0x0048, worker, requests, 0, 0,		       \
 	    F(cancel, u64, request))					       \
 	M(ENGINE, engine, 0x0030, library, config, 1, 3,		       \
-	    F(engine, u8, verify) F(engine, str, servername)		       \
-	    F(engine, u64, context))					       \
+	    F(engine, u8, verify) F(engine, str, servername))		       \
 	M(INPUT, input, 0x0031, library, data, 0, 0,			       \
 	    F(input, u8, end) F(input, u32, errnum) F(input, bytes, record))    \
 	M(INPUT_REPLY, input_reply, 0x00b1, worker, data, 0, 0,		       \

@@ -166,8 +166,8 @@ take_bytes(const uint8_t **data, size_t *size)
 
 /* A message that can be decoded, of what is left of the input. */
 static size_t
-make(uint8_t *buf, size_t room, uint64_t context, unsigned int kind,
-    const uint8_t *data, size_t size)
+make(uint8_t *buf, size_t room, unsigned int kind, const uint8_t *data,
+    size_t size)
 {
 	static const unsigned int numbers[] = { TLSP_ASK_CERTIFICATE,
 		TLSP_ASK_VERIFY, TLSP_ASK_SESSION, TLSP_ASK_STAPLE,
@@ -186,7 +186,6 @@ make(uint8_t *buf, size_t room, uint64_t context, unsigned int kind,
 	switch (number) {
 	case TLSP_ASK_CERTIFICATE:
 		m.certificate.request = take_number(&data, &size);
-		m.certificate.context = context;
 		m.certificate.servername = take_bytes(&data, &size);
 		m.certificate.address = take_bytes(&data, &size);
 		m.certificate.alpn = take_bytes(&data, &size);
@@ -195,24 +194,20 @@ make(uint8_t *buf, size_t room, uint64_t context, unsigned int kind,
 		break;
 	case TLSP_ASK_VERIFY:
 		m.verify.request = take_number(&data, &size);
-		m.verify.context = context;
 		m.verify.depth = take_number(&data, &size);
 		m.verify.verdict = take_bytes(&data, &size);
 		m.verify.chain = take(&data, &size, size);
 		break;
 	case TLSP_ASK_SESSION:
 		m.session.request = take_number(&data, &size);
-		m.session.context = context;
 		m.session.operation = (uint8_t)take_number(&data, &size);
 		m.session.id = take_bytes(&data, &size);
 		m.session.session = take(&data, &size, size);
 		break;
 	case TLSP_ASK_STAPLE:
-		m.staple.context = context;
 		m.staple.hash = take(&data, &size, size);
 		break;
 	case TLSP_ASK_SIGN:
-		m.sign.context = context;
 		m.sign.hash = take_bytes(&data, &size);
 		m.sign.digest = take(&data, &size, size);
 		break;
@@ -248,8 +243,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	kind = *data++;
 	size -= 2;
 	if (kind < 128) {
-		len = make(buf, sizeof(buf),
-		    ctx->request_context + (how >= 192), kind, data, size);
+		len = make(buf, sizeof(buf), kind, data, size);
 		if (len > sizeof(buf))
 			return 0;
 	} else {

@@ -64,7 +64,6 @@ good_question(void)
 	struct tlsp_ask_staple m = { 0 };
 
 	m.request = 5;
-	m.context = ctx->request_context;
 	m.hash = tlsp_string("hash");
 	return m;
 }
@@ -148,7 +147,6 @@ malformed(void **state)
 	for (i = 0; i < sizeof(certificates) / sizeof(certificates[0]); i++) {
 		h_case = certificates[i].name;
 		memset(&c, 0, sizeof(c));
-		c.context = ctx->request_context;
 		c.alpn.data = certificates[i].alpn;
 		c.alpn.len = certificates[i].alpn_len;
 		c.schemes = tlsp_string(certificates[i].schemes);
@@ -159,7 +157,6 @@ malformed(void **state)
 	for (i = 0; i < sizeof(chains) / sizeof(chains[0]); i++) {
 		h_case = chains[i].name;
 		memset(&v, 0, sizeof(v));
-		v.context = ctx->request_context;
 		v.depth = chains[i].depth;
 		v.chain.data = chains[i].chain;
 		v.chain.len = chains[i].len;
@@ -169,7 +166,6 @@ malformed(void **state)
 	for (i = 0; i < sizeof(operations); i++) {
 		h_case = "operation";
 		memset(&s, 0, sizeof(s));
-		s.context = ctx->request_context;
 		s.operation = operations[i];
 		say(TLSP_ASK_SESSION, &s, 0, 0);
 		check_alive();
@@ -185,11 +181,10 @@ malformed(void **state)
 	h_case = NULL;
 }
 
-/* A worker cannot ask, nor cancel, what is another connection's. */
+/* A worker cannot cancel what another connection asks. */
 static void
 another_connection(void **state)
 {
-	const uint64_t first = ctx->request_context;
 	struct tlsp_ask_staple m = good_question();
 	struct tlsp_cancel cancel = { .request = m.request };
 	struct tls_request *request;
@@ -199,11 +194,6 @@ another_connection(void **state)
 
 	(void)state;
 	CHECK((other = tls_requests_enter(ctx)) != -1);
-	CHECK(ctx->request_context != first);
-	m.context = ctx->request_context;
-	say(TLSP_ASK_STAPLE, &m, 0, 0);
-	CHECK(tls_request_next(ctx) == NULL);
-	m.context = first;
 	say(TLSP_ASK_STAPLE, &m, 0, 0);
 	CHECK((request = tls_request_next(ctx)) != NULL);
 	CHECK_INT(tlsp_wire_encode(buf, sizeof(buf), TLSP_CANCEL, &cancel), 12);

@@ -256,14 +256,12 @@ func (m *ALPN) fields(c coder) {
 type Start struct {
 	Verify     uint8
 	Servername string
-	Context    uint64
 }
 
 func (*Start) number() uint16 { return 0x0007 }
 func (m *Start) fields(c coder) {
 	c.u8("verify", &m.Verify)
 	c.str("servername", &m.Servername)
-	c.u64("context", &m.Context)
 }
 
 type Status struct {
@@ -445,7 +443,6 @@ func (*Drain) fields(coder)   {}
 
 type AskCertificate struct {
 	Request    uint64
-	Context    uint64
 	Config     uint32
 	Servername string
 	ALPN       []byte
@@ -457,7 +454,6 @@ type AskCertificate struct {
 func (*AskCertificate) number() uint16 { return 0x0043 }
 func (m *AskCertificate) fields(c coder) {
 	c.u64("request", &m.Request)
-	c.u64("context", &m.Context)
 	c.u32("config", &m.Config)
 	c.str("servername", &m.Servername)
 	c.bytes("alpn", &m.ALPN)
@@ -483,7 +479,6 @@ func (m *AskCertificateReply) fields(c coder) {
 
 type AskVerify struct {
 	Request uint64
-	Context uint64
 	Depth   uint32
 	Verdict string
 	Chain   []byte
@@ -492,7 +487,6 @@ type AskVerify struct {
 func (*AskVerify) number() uint16 { return 0x0044 }
 func (m *AskVerify) fields(c coder) {
 	c.u64("request", &m.Request)
-	c.u64("context", &m.Context)
 	c.u32("depth", &m.Depth)
 	c.str("verdict", &m.Verdict)
 	c.bytes("chain", &m.Chain)
@@ -511,7 +505,6 @@ func (m *AskVerifyReply) fields(c coder) {
 
 type AskSession struct {
 	Request   uint64
-	Context   uint64
 	Operation uint8
 	ID        []byte
 	Session   []byte
@@ -521,7 +514,6 @@ type AskSession struct {
 func (*AskSession) number() uint16 { return 0x0045 }
 func (m *AskSession) fields(c coder) {
 	c.u64("request", &m.Request)
-	c.u64("context", &m.Context)
 	c.u8("operation", &m.Operation)
 	c.bytes("id", &m.ID)
 	c.bytes("session", &m.Session)
@@ -541,14 +533,12 @@ func (m *AskSessionReply) fields(c coder) {
 
 type AskStaple struct {
 	Request uint64
-	Context uint64
 	Hash    string
 }
 
 func (*AskStaple) number() uint16 { return 0x0046 }
 func (m *AskStaple) fields(c coder) {
 	c.u64("request", &m.Request)
-	c.u64("context", &m.Context)
 	c.str("hash", &m.Hash)
 }
 
@@ -567,7 +557,6 @@ func (m *AskStapleReply) fields(c coder) {
 
 type AskSign struct {
 	Request uint64
-	Context uint64
 	Hash    string
 	Scheme  uint16
 	Digest  []byte
@@ -576,7 +565,6 @@ type AskSign struct {
 func (*AskSign) number() uint16 { return 0x0047 }
 func (m *AskSign) fields(c coder) {
 	c.u64("request", &m.Request)
-	c.u64("context", &m.Context)
 	c.str("hash", &m.Hash)
 	c.u16("scheme", &m.Scheme)
 	c.bytes("digest", &m.Digest)
@@ -745,14 +733,12 @@ func (m *ConfigUpdate) fields(c coder) {
 type Engine struct {
 	Verify     uint8
 	Servername string
-	Context    uint64
 }
 
 func (*Engine) number() uint16 { return 0x0030 }
 func (m *Engine) fields(c coder) {
 	c.u8("verify", &m.Verify)
 	c.str("servername", &m.Servername)
-	c.u64("context", &m.Context)
 }
 
 type Input struct {

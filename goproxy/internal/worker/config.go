@@ -262,7 +262,7 @@ func (c *config) start(m *wire.Start, fds channel.Fds) bool {
 	if nfds < 2 || nfds > 5 || c.tls.Server() && nfds%2 != 0 {
 		return false
 	}
-	return c.connect(m, m.Verify, m.Servername, m.Context, fds,
+	return c.connect(m, m.Verify, m.Servername, fds,
 		func(fds channel.Fds, o conn.Options) (connection, error) { return conn.New(fds, o) }, conn.Decline)
 }
 
@@ -274,12 +274,12 @@ func (c *config) engine(m *wire.Engine, fds channel.Fds) bool {
 	if nfds < 1 || nfds > 2 || c.tls.Server() && nfds != 1 {
 		return false
 	}
-	return c.connect(m, m.Verify, m.Servername, m.Context, fds,
+	return c.connect(m, m.Verify, m.Servername, fds,
 		func(fds channel.Fds, o conn.Options) (connection, error) { return conn.NewEngine(fds, o) }, conn.DeclineEngine)
 }
 
 // connect runs the connection that begin makes, or passes m on.
-func (c *config) connect(m wire.Message, verify uint8, name string, context uint64, fds channel.Fds,
+func (c *config) connect(m wire.Message, verify uint8, name string, fds channel.Fds,
 	begin func(channel.Fds, conn.Options) (connection, error), decline func(channel.Fds, string)) bool {
 	if verify&^allFlags != 0 || c.tls.Server() && name != "" {
 		return false
@@ -300,7 +300,7 @@ func (c *config) connect(m wire.Message, verify uint8, name string, context uint
 		decline(fds, errExhausted)
 		return !c.single
 	}
-	ask, err := c.asker(context, &fds)
+	ask, err := c.asker(&fds)
 	if err != nil {
 		c.worker.files.Add(-files)
 		return true
@@ -371,12 +371,12 @@ func (c *config) passQuestion(m wire.Message, id uint64, fds channel.Fds) bool {
 }
 
 // asker takes the last descriptor, where the configuration has requests.
-func (c *config) asker(context uint64, fds *channel.Fds) (*asker, error) {
+func (c *config) asker(fds *channel.Fds) (*asker, error) {
 	if !c.tls.Requests() {
 		return nil, nil
 	}
 	last := len(*fds) - 1
-	a, err := newAsker(c, context, fds.Take(last))
+	a, err := newAsker(c, fds.Take(last))
 	*fds = (*fds)[:last]
 	return a, err
 }

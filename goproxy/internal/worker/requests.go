@@ -42,7 +42,6 @@ type asker struct {
 	done    chan struct{} // closed by finish
 	last    uint64        // the number of the last question
 	config  *config
-	context uint64
 	address string
 	gone    conn.Gone
 	// keys are those that the keeper has for this connection alone.
@@ -52,7 +51,7 @@ type asker struct {
 var _ tlsconf.Decider = (*asker)(nil)
 
 // newAsker takes the descriptor of the request channel over.
-func newAsker(c *config, context uint64, fd int) (*asker, error) {
+func newAsker(c *config, fd int) (*asker, error) {
 	ch, err := channel.New(fd)
 	if err != nil {
 		return nil, err
@@ -64,7 +63,6 @@ func newAsker(c *config, context uint64, fd int) (*asker, error) {
 		answers: make(chan answer),
 		done:    make(chan struct{}),
 		config:  c,
-		context: context,
 	}
 	go a.read()
 	return a, nil
@@ -172,9 +170,8 @@ func (a *asker) Certificate(q *tlsconf.CertificateQuestion) (tlsconf.Certificate
 	}
 	got, err := a.ask(func(request uint64) wire.Message {
 		return &wire.AskCertificate{
-			Request: request, Context: a.context, Config: a.config.id,
-			Servername: q.Servername, ALPN: alpn, Schemes: schemes,
-			Versions: versions, Address: a.address,
+			Request: request, Config: a.config.id, Servername: q.Servername,
+			ALPN: alpn, Schemes: schemes, Versions: versions, Address: a.address,
 		}
 	})
 	if err != nil {
@@ -236,8 +233,7 @@ func (a *asker) Verify(depth int, verdict error, chain [][]byte) error {
 	text := verdictText(verdict)
 	got, err := a.ask(func(request uint64) wire.Message {
 		return &wire.AskVerify{
-			Request: request, Context: a.context,
-			Depth: uint32(depth), Verdict: text, Chain: list,
+			Request: request, Depth: uint32(depth), Verdict: text, Chain: list,
 		}
 	})
 	if err != nil {
@@ -257,7 +253,7 @@ func (a *asker) Verify(depth int, verdict error, chain [][]byte) error {
 
 func (a *asker) Staple(hash string) ([]byte, bool, error) {
 	got, err := a.ask(func(request uint64) wire.Message {
-		return &wire.AskStaple{Request: request, Context: a.context, Hash: hash}
+		return &wire.AskStaple{Request: request, Hash: hash}
 	})
 	if err != nil {
 		return nil, false, err
@@ -272,8 +268,7 @@ func (a *asker) Staple(hash string) ([]byte, bool, error) {
 func (a *asker) Sign(hash string, scheme tls.SignatureScheme, digest []byte) ([]byte, error) {
 	got, err := a.ask(func(request uint64) wire.Message {
 		return &wire.AskSign{
-			Request: request, Context: a.context,
-			Hash: hash, Scheme: uint16(scheme), Digest: digest,
+			Request: request, Hash: hash, Scheme: uint16(scheme), Digest: digest,
 		}
 	})
 	if err != nil {
@@ -292,8 +287,8 @@ func (a *asker) Sign(hash string, scheme tls.SignatureScheme, digest []byte) ([]
 func (a *asker) askSession(operation uint8, id, ticket []byte, lifetime time.Duration) (*wire.AskSessionReply, bool) {
 	got, err := a.ask(func(request uint64) wire.Message {
 		return &wire.AskSession{
-			Request: request, Context: a.context, Operation: operation,
-			ID: id, Session: ticket, Lifetime: uint32(lifetime / time.Second),
+			Request: request, Operation: operation, ID: id,
+			Session: ticket, Lifetime: uint32(lifetime / time.Second),
 		}
 	})
 	if err != nil {

@@ -68,7 +68,7 @@ func newDesk(t testing.TB, timeout uint32) *desk {
 
 func (d *desk) asker() *asker {
 	d.t.Helper()
-	a, err := newAsker(d.config, 9, d.end)
+	a, err := newAsker(d.config, d.end)
 	d.end = -1
 	if err != nil {
 		d.t.Fatal(err)
@@ -168,7 +168,7 @@ func TestAnswers(t *testing.T) {
 			}
 		}, func(q wire.Message) wire.Message {
 			m := q.(*wire.AskCertificate)
-			if m.Context != 9 || m.Config != 3 || m.Address != "192.0.2.1:1" || string(m.ALPN) != "\x02h2\x01x" ||
+			if m.Config != 3 || m.Address != "192.0.2.1:1" || string(m.ALPN) != "\x02h2\x01x" ||
 				m.Servername != "name" || !bytes.Equal(m.Schemes, []byte{8, 7}) ||
 				!bytes.Equal(m.Versions, []byte{3, 4}) {
 				t.Errorf("%+v", m)
@@ -182,7 +182,7 @@ func TestAnswers(t *testing.T) {
 			}
 		}, func(q wire.Message) wire.Message {
 			m := q.(*wire.AskVerify)
-			if m.Context != 9 || m.Depth != 1 || string(m.Chain) != "\x00\x00\x00\x01\x01\x00\x00\x00\x02\x02\x03" {
+			if m.Depth != 1 || string(m.Chain) != "\x00\x00\x00\x01\x01\x00\x00\x00\x02\x02\x03" {
 				t.Errorf("%+v", m)
 			}
 			return &wire.AskVerifyReply{Request: m.Request, Error: "no " + m.Verdict}
@@ -193,7 +193,7 @@ func TestAnswers(t *testing.T) {
 			}
 		}, func(q wire.Message) wire.Message {
 			m := q.(*wire.AskSession)
-			if m.Context != 9 || m.Operation != wire.SessionLookup {
+			if m.Operation != wire.SessionLookup {
 				t.Errorf("%+v", m)
 			}
 			return &wire.AskSessionReply{Request: m.Request, Session: m.ID}
@@ -428,7 +428,7 @@ func TestNoChannel(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer unix.Close(p[1])
-	if _, err := newAsker(nil, 0, p[0]); err == nil {
+	if _, err := newAsker(nil, p[0]); err == nil {
 		t.Error("a stream was taken")
 	}
 	if !channel.Hangup(p[1]) {
@@ -544,21 +544,21 @@ func TestRequestsOfConnections(t *testing.T) {
 	link, _ := startWorker(t)
 	kp := testcert.New(t, testcert.Options{})
 	conf := requestServer(t, link, kp, wire.RequestCertificate)
-	for i := range uint64(3) {
+	for _, name := range []string{"one", "two", "three"} {
 		app, end, err := channel.Pair()
 		if err != nil {
 			t.Fatal(err)
 		}
 		defer app.Close()
-		data, peer := begin(t, conf, &wire.Start{Context: 70 + i}, end)
+		data, peer := begin(t, conf, &wire.Start{}, end)
 		unix.Close(end)
-		client := tls.Client(peer, &tls.Config{InsecureSkipVerify: true, ServerName: "name"})
+		client := tls.Client(peer, &tls.Config{InsecureSkipVerify: true, ServerName: name})
 		done := make(chan error, 1)
 		go func() { done <- client.Handshake() }()
 		m, fds := receive(t, app)
 		fds.Close()
 		q, ok := m.(*wire.AskCertificate)
-		if !ok || q.Context != 70+i || q.Servername != "name" {
+		if !ok || q.Servername != name {
 			t.Fatalf("%+v", m)
 		}
 		if err := app.Send(&wire.AskCertificateReply{Request: q.Request}); err != nil {
