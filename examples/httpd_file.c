@@ -103,7 +103,8 @@ file_open(const char *root, const char *path)
 	if ((dir = open(root, O_RDONLY | O_DIRECTORY | O_CLOEXEC)) == -1)
 		return -1;
 	fd = open_shown(dir, path);
-	saved = errno;
+	/* Nothing is behind a link that is not followed. */
+	saved = errno == ELOOP || errno == EXDEV ? ENOENT : errno;
 	close(dir);
 	errno = saved;
 	return fd;

@@ -11,7 +11,7 @@
 bool file_is_hidden(const char *name);
 /*
  * Opens what path, which begins with a slash, names beneath the directory root;
- * -1 and errno.
+ * -1 and errno, which is ENOENT behind links that lead out of root.
  */
 int file_open(const char *root, const char *path);
 /* The same for a name in the directory path, which ends with a slash. */

@@ -165,8 +165,6 @@ status_of_errno(void)
 		return 503;
 	case ENOENT:
 	case ENOTDIR:
-	case ELOOP:
-	case EXDEV: /* a link that leads out of the root */
 	case ENAMETOOLONG:
 	case ENXIO:
 		return 404;

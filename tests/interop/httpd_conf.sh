@@ -13,9 +13,10 @@ need openssl curl wget ab
 
 source=$(cd "$(dirname "$0")/../.." && pwd)
 httpd=$(cd "$EXAMPLES" && pwd)/httpd
+under=() # what starts it
 certs=$TEST_CERTS
 jail=$tmp/jail
-mkdir -p "$jail/htdocs/"{a/dir,b,.well-known,list/sub,linked,noindex} && chmod 755 "$jail"
+mkdir -p "$jail/htdocs/"{a/dir,b,.well-known,list/sub,linked,astray,noindex} && chmod 755 "$jail"
 if [ "$(id -u)" = 0 ]; then
     rights="chroot \"$jail\"
         user nobody"
@@ -39,6 +40,7 @@ files() {
     ln -s sub "$root/list/other"
     ln -s ../index.html "$root/list/above"
     ln -s ../index.html "$root/linked/index.html"
+    ln -s ../../outside "$root/astray/index.html"
     echo 'none' >"$root/noindex/file"
     echo 'custom' >"$root/a/dir/start.htm"
     echo 'x' >"$root/a/file.weird"
@@ -58,7 +60,7 @@ conf() {
 # serve NAME: ports are in the array $ports, the parent in $server.
 serve() {
     rm -f "$tmp/$1.port"
-    start "$httpd" -d -f "$tmp/$1.conf" -P "$tmp/$1.port"
+    start "${under[@]}" "$httpd" -d -f "$tmp/$1.conf" -P "$tmp/$1.port"
     server=$pid messages=$tmp/$pid.log
     new_ports "$1" || {
         not_ok "httpd with $1.conf" "$messages"
@@ -409,7 +411,8 @@ links() {
         body_is main && get 200 "$a/list/" &&
             grep -qF '<a href="./other/">' "$tmp/body" &&
             grep -qF '<a href="./above">' "$tmp/body" &&
-            get 200 "$a/linked/" && body_is main
+            get 200 "$a/linked/" && body_is main &&
+            get 404 "$a/astray/index.html" && get 403 "$a/astray/"
     else
         [ "$status" = 404 ]
     fi
@@ -754,6 +757,21 @@ if ended >"$log" 2>&1; then
 else
     not_ok 'SIGTERM waits for the end of a file' "$log" "$messages"
 fi
+
+# --- a system where links cannot be followed safely ---
+
+no_links() {
+    paths && get 404 "$a/a/inside" && get 404 "$a/linked/index.html" &&
+        get 403 "$a/linked/" && get 200 "$a/list/" &&
+        ! grep -qE 'other|above|passwd' "$tmp/body"
+}
+
+under=("$WITHOUT_OPENAT2")
+serve main
+tls=${ports[0]} plain=${ports[1]} a=https://a.test:${ports[0]}
+check 'no symbolic links without openat2' no_links
+stop "$server"
+under=()
 
 # --- one process ---
 
