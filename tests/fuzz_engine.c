@@ -1,9 +1,7 @@
 /* SPDX-License-Identifier: ISC */
 /*
  * Whatever an engine answers, the library gives a result that tls.h has, and
- * no more plaintext or records than it was sent. For libFuzzer; with
- * FUZZ_STANDALONE a program that makes up answers by itself: "fuzz_engine
- * SECONDS", or "fuzz_engine FILE..." to repeat what was found.
+ * no more plaintext or records than it was sent. For libFuzzer, or fuzzer.c.
  */
 
 #include <sys/socket.h>
@@ -15,12 +13,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
+#include "fuzzer.h"
 #include "tls_internal.h"
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 static void
 expect(int condition, const char *what)
@@ -244,24 +240,6 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
 #ifdef FUZZ_STANDALONE
 
-static uint64_t random_state;
-
-static uint64_t
-next_random(void)
-{
-	uint64_t z = random_state += 0x9e3779b97f4a7c15;
-
-	z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9;
-	z = (z ^ (z >> 27)) * 0x94d049bb133111eb;
-	return z ^ (z >> 31);
-}
-
-static size_t
-below(size_t n)
-{
-	return (size_t)(next_random() % n);
-}
-
 /* A message that may be due, as a frame. */
 static size_t
 make_frame(uint8_t *buf, size_t size)
@@ -278,22 +256,24 @@ make_frame(uint8_t *buf, size_t size)
 		struct tlsp_failed failed;
 	} m;
 	unsigned int number =
-	    numbers[below(sizeof(numbers) / sizeof(numbers[0]))];
-	struct tlsp_string any = { text,
-		below(8) == 0 ? below(sizeof(text)) : below(40) };
+	    numbers[fuzz_below(sizeof(numbers) / sizeof(numbers[0]))];
+	struct tlsp_string any = { text, fuzz_below(8) == 0
+					     ? fuzz_below(sizeof(text))
+					     : fuzz_below(40) };
 
 	memset(text, 'x', sizeof(text));
 	memset(&m, 0, sizeof(m));
-	if (below(10) == 0)
+	if (fuzz_below(10) == 0)
 		return put_established(buf, size);
 	if (number == TLSP_OUTPUT)
 		m.output.records = any;
 	else if (number == TLSP_INPUT_REPLY) {
 		m.input_reply.ending =
-		    (uint8_t)(below(4) == 0 ? below(6) : TLSP_ENDING_OPEN);
+		    (uint8_t)(fuzz_below(4) == 0 ? fuzz_below(6)
+						 : TLSP_ENDING_OPEN);
 		m.input_reply.plaintext = any;
 	} else if (number != TLSP_NEED && number != TLSP_SHUTDOWN_REPLY &&
-		   below(3) == 0)
+		   fuzz_below(3) == 0)
 		m.failed.error = any;
 	return put_frame(buf, size, number, &m);
 }
@@ -303,11 +283,11 @@ make_input(uint8_t *buf, size_t size)
 {
 	size_t len = 1, i, n;
 
-	buf[0] = (uint8_t)next_random();
-	for (n = 1 + below(12); n > 0 && size - len > 21000; n--)
+	buf[0] = (uint8_t)fuzz_random();
+	for (n = 1 + fuzz_below(12); n > 0 && size - len > 21000; n--)
 		len += make_frame(buf + len, size - len);
-	for (i = below(3) == 0 ? 1 + below(3) : 0; i > 0; i--)
-		buf[1 + below(len - 1)] = (uint8_t)next_random();
+	for (i = fuzz_below(3) == 0 ? 1 + fuzz_below(3) : 0; i > 0; i--)
+		buf[1 + fuzz_below(len - 1)] = (uint8_t)fuzz_random();
 	return len;
 }
 
@@ -364,55 +344,17 @@ flood(int nonblock, int refuse)
 	close(s.fd);
 }
 
-static int
-run_file(const char *path)
-{
-	static uint8_t buf[1 << 20];
-	size_t len;
-	FILE *f;
-
-	if ((f = fopen(path, "rb")) == NULL) {
-		perror(path);
-		return -1;
-	}
-	len = fread(buf, 1, sizeof(buf), f);
-	fclose(f);
-	LLVMFuzzerTestOneInput(buf, len);
-	return 0;
-}
-
-int
-main(int argc, char **argv)
+void
+fuzz_round(void)
 {
 	static uint8_t buf[300000];
-	unsigned long n = 0;
-	time_t end;
-	char *rest;
-	long seconds;
-	int i, rv = 0;
+	static int floods;
 
-	seconds = strtol(argc == 2 ? argv[1] : "x", &rest, 10);
-	if (*rest != '\0') {
-		for (i = 1; i < argc; i++)
-			rv |= run_file(argv[i]) == -1;
-		return rv;
+	if (floods < 4) {
+		flood(floods & 1, floods & 2);
+		floods++;
 	}
-	/* Each time another one; to have it again: FUZZ_SEED. */
-	random_state = (uint64_t)time(NULL);
-	if ((rest = getenv("FUZZ_SEED")) != NULL)
-		random_state = strtoull(rest, NULL, 10);
-	printf("FUZZ_SEED=%llu\n", (unsigned long long)random_state);
-	fflush(stdout);
-	for (i = 0; i < 4; i++)
-		flood(i & 1, i & 2);
-	end = time(NULL) + seconds;
-	do {
-		for (i = 0; i < 100; i++, n++)
-			LLVMFuzzerTestOneInput(buf,
-			    make_input(buf, sizeof(buf)));
-	} while (time(NULL) < end);
-	printf("%lu connections\n", n);
-	return 0;
+	fuzz_run(buf, make_input(buf, sizeof(buf)));
 }
 
 #endif

@@ -2,7 +2,8 @@
 /* Copyright (c) 2026 The libtls-proxy authors */
 /*
  * What servers send to the examples ftp and nc: any bytes, and bytes that are
- * nearly right. The first byte says who is to read them.
+ * nearly right. The first byte says who is to read them. For libFuzzer, or
+ * fuzzer.c.
  */
 
 #include <sys/mman.h>
@@ -15,7 +16,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "auth.h"
@@ -24,6 +24,7 @@
 #include "ftp_control.h"
 #include "ftp_data.h"
 #include "ftp_list.h"
+#include "fuzzer.h"
 #include "http_body.h"
 #include "http_head.h"
 #include "output.h"
@@ -32,8 +33,6 @@
 #include "url.h"
 
 #define TEXT_MAX 32768 /* fits into a socket */
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 static void
 require(int cond)
@@ -295,31 +294,20 @@ static const struct {
 	       "macdef x\ny z\n\ndefault login a account b\n"),
 };
 
-static uint64_t random_state;
-
-static unsigned
-below(size_t n)
-{
-	random_state ^= random_state << 13;
-	random_state ^= random_state >> 7;
-	random_state ^= random_state << 17;
-	return (unsigned)(random_state >> 11) % (unsigned)n;
-}
-
 /* A sample with a few bytes changed, left out, doubled or cut off. */
 static size_t
 make_input(uint8_t *buf, size_t size)
 {
-	size_t i = below(sizeof(samples) / sizeof(samples[0]));
+	size_t i = fuzz_below(sizeof(samples) / sizeof(samples[0]));
 	size_t at, len = samples[i].len, n, part;
 
 	memcpy(buf, samples[i].text, len);
-	for (n = below(5); n > 0 && len > 2; n--) {
-		at = 1 + below(len - 1);
-		part = 1 + below(len - at);
-		switch (below(4)) {
+	for (n = fuzz_below(5); n > 0 && len > 2; n--) {
+		at = 1 + fuzz_below(len - 1);
+		part = 1 + fuzz_below(len - at);
+		switch (fuzz_below(4)) {
 		case 0:
-			buf[at] = (uint8_t)below(256);
+			buf[at] = (uint8_t)fuzz_below(256);
 			break;
 		case 1:
 			memmove(buf + at, buf + at + part, len - at - part);
@@ -339,29 +327,12 @@ make_input(uint8_t *buf, size_t size)
 	return len;
 }
 
-int
-main(int argc, char *argv[])
+void
+fuzz_round(void)
 {
 	static uint8_t buf[TEXT_MAX];
-	unsigned long n = 0;
-	time_t end;
-	char *seed;
-	int i;
 
-	/* Each time another one; to have it again: FUZZ_SEED. */
-	random_state = (uint64_t)time(NULL);
-	if ((seed = getenv("FUZZ_SEED")) != NULL)
-		random_state = strtoull(seed, NULL, 10);
-	printf("FUZZ_SEED=%llu\n", (unsigned long long)random_state);
-	fflush(stdout);
-	end = time(NULL) + (argc == 2 ? atoi(argv[1]) : 1);
-	do {
-		for (i = 0; i < 1000; i++, n++)
-			LLVMFuzzerTestOneInput(buf,
-			    make_input(buf, sizeof(buf)));
-	} while (time(NULL) < end);
-	printf("%lu inputs\n", n);
-	return 0;
+	fuzz_run(buf, make_input(buf, sizeof(buf)));
 }
 
 #endif

@@ -14,8 +14,7 @@
 #include "../examples/httpd_reason.c"
 #include "../examples/range.c"
 #include "../examples/request.c"
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+#include "fuzzer.h"
 
 static void
 require(bool cond)

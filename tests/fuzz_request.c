@@ -11,9 +11,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "fuzzer.h"
 #include "tls_internal.h"
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 static volatile uint8_t sink;
 

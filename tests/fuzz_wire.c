@@ -1,20 +1,16 @@
 /* SPDX-License-Identifier: ISC */
 /*
  * Whatever bytes come, a decoder accepts nothing that its encoder would not
- * have written. For libFuzzer; with FUZZ_STANDALONE a program that mutates
- * messages by itself: "fuzz_wire SECONDS", or "fuzz_wire FILE..." to repeat
- * what was found.
+ * have written. For libFuzzer, or fuzzer.c.
  */
 
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
+#include "fuzzer.h"
 #include "wire.h"
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 static const unsigned int numbers[] = {
 #define F(name, type, field)
@@ -103,24 +99,6 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
 #ifdef FUZZ_STANDALONE
 
-static uint64_t random_state;
-
-static uint64_t
-next_random(void)
-{
-	uint64_t z = random_state += 0x9e3779b97f4a7c15;
-
-	z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9;
-	z = (z ^ (z >> 27)) * 0x94d049bb133111eb;
-	return z ^ (z >> 31);
-}
-
-static size_t
-below(size_t n)
-{
-	return (size_t)(next_random() % n);
-}
-
 /* A message with fields of any value, in the form of an input. */
 static size_t
 make_message(uint8_t *buf, size_t size)
@@ -132,21 +110,21 @@ make_message(uint8_t *buf, size_t size)
 	union message message;
 	size_t i, len;
 
-	row = tlsp_wire_message(numbers[below(NNUMBERS)]);
+	row = tlsp_wire_message(numbers[fuzz_below(NNUMBERS)]);
 	for (i = 0; i < sizeof(message); i++)
-		((uint8_t *)&message)[i] = (uint8_t)next_random();
+		((uint8_t *)&message)[i] = (uint8_t)fuzz_random();
 	for (i = 0; i < sizeof(text); i++)
-		text[i] = (char)(1 + below(255));
+		text[i] = (char)(1 + fuzz_below(255));
 	for (f = row->fields; f->type != TLSP_TYPE_end; f++) {
 		if (f->type != TLSP_TYPE_str && f->type != TLSP_TYPE_bytes)
 			continue;
 		string.data = text;
-		string.len = below(4) == 0 ? 0 : below(sizeof(text));
+		string.len = fuzz_below(4) == 0 ? 0 : fuzz_below(sizeof(text));
 		memcpy((uint8_t *)&message + f->offset, &string,
 		    sizeof(string));
 	}
-	buf[0] =
-	    (uint8_t)(row->min_fds + below(row->max_fds - row->min_fds + 1));
+	buf[0] = (uint8_t)(row->min_fds +
+			   fuzz_below(row->max_fds - row->min_fds + 1));
 	len = tlsp_wire_encode(buf + 1, size - 1, row->number, &message);
 	expect(len > 0 && len < size, "a message cannot be encoded");
 	return len + 1;
@@ -157,17 +135,17 @@ mutate(uint8_t *buf, size_t len, size_t size)
 {
 	size_t n, at;
 
-	for (n = below(4); n > 0 && len > 0; n--) {
-		at = below(len);
-		switch (below(6)) {
+	for (n = fuzz_below(4); n > 0 && len > 0; n--) {
+		at = fuzz_below(len);
+		switch (fuzz_below(6)) {
 		case 0:
-			buf[at] ^= (uint8_t)(1 << below(8));
+			buf[at] ^= (uint8_t)(1 << fuzz_below(8));
 			break;
 		case 1:
-			buf[at] = (uint8_t)next_random();
+			buf[at] = (uint8_t)fuzz_random();
 			break;
 		case 2: /* the ends of a range */
-			buf[at] = below(2) ? 0xff : 0;
+			buf[at] = fuzz_below(2) ? 0xff : 0;
 			break;
 		case 3:
 			len = at;
@@ -180,7 +158,7 @@ mutate(uint8_t *buf, size_t len, size_t size)
 			if (len == size)
 				break;
 			memmove(buf + at + 1, buf + at, len - at);
-			buf[at] = (uint8_t)next_random();
+			buf[at] = (uint8_t)fuzz_random();
 			len++;
 			break;
 		}
@@ -188,69 +166,15 @@ mutate(uint8_t *buf, size_t len, size_t size)
 	return len;
 }
 
-/* A copy that is exactly as long, so that a sanitizer sees its end. */
-static void
-run(const uint8_t *buf, size_t len)
-{
-	uint8_t *copy;
-
-	if ((copy = malloc(len > 0 ? len : 1)) == NULL)
-		abort();
-	memcpy(copy, buf, len);
-	LLVMFuzzerTestOneInput(copy, len);
-	free(copy);
-}
-
-static int
-run_file(const char *path)
-{
-	static uint8_t buf[1 << 20];
-	size_t len;
-	FILE *f;
-
-	if ((f = fopen(path, "rb")) == NULL) {
-		perror(path);
-		return -1;
-	}
-	len = fread(buf, 1, sizeof(buf), f);
-	fclose(f);
-	run(buf, len);
-	return 0;
-}
-
-int
-main(int argc, char **argv)
+void
+fuzz_round(void)
 {
 	static uint8_t buf[4096];
-	unsigned long n = 0;
-	time_t end;
-	char *rest;
-	long seconds;
 	size_t len;
-	int i, rv = 0;
 
-	seconds = strtol(argc == 2 ? argv[1] : "x", &rest, 10);
-	if (*rest != '\0') {
-		for (i = 1; i < argc; i++)
-			rv |= run_file(argv[i]) == -1;
-		return rv;
-	}
-	/* Each time another one; to have it again: FUZZ_SEED. */
-	random_state = (uint64_t)time(NULL);
-	if ((rest = getenv("FUZZ_SEED")) != NULL)
-		random_state = strtoull(rest, NULL, 10);
-	printf("FUZZ_SEED=%llu\n", (unsigned long long)random_state);
-	fflush(stdout);
-	end = time(NULL) + seconds;
-	do {
-		for (i = 0; i < 1000; i++, n++) {
-			len = make_message(buf, sizeof(buf));
-			run(buf, len);
-			run(buf, mutate(buf, len, sizeof(buf)));
-		}
-	} while (time(NULL) < end);
-	printf("%lu messages\n", n);
-	return 0;
+	len = make_message(buf, sizeof(buf));
+	fuzz_run(buf, len);
+	fuzz_run(buf, mutate(buf, len, sizeof(buf)));
 }
 
 #endif
