@@ -158,6 +158,13 @@ void h_pair_join(struct h_pair *p, struct tls_config *client, struct tls *base,
     const char *servername);
 /* Runs both handshakes to their ends, whatever these are. */
 void h_pair_handshake(struct h_pair *p);
+/* The same, where both must succeed. */
+#define CHECK_PAIR(p)                                                          \
+	do {                                                                   \
+		h_pair_handshake(p);                                           \
+		CHECK_TLS((p)->client, (p)->crv);                              \
+		CHECK_TLS((p)->server, (p)->srv);                              \
+	} while (0)
 /* All of it, and both must succeed. The default is a pair of rsa. */
 void h_pair_open(struct h_pair *p);
 /* One byte there and back. */

@@ -1112,9 +1112,7 @@ proxy_protocol(void **state)
 	CHECK_TLS(p.client, tls_connect_socket(p.client, p.cfd, "localhost"));
 	CHECK_TLS(p.base,
 	    tls_accept_cbs(p.base, &p.server, strip_read, strip_write, &s));
-	h_pair_handshake(&p);
-	CHECK_TLS(p.client, p.crv);
-	CHECK_TLS(p.server, p.srv);
+	CHECK_PAIR(&p);
 	CHECK_STR(s.header, header);
 	h_pair_echo(&p);
 	h_pair_free(&p);
@@ -1468,9 +1466,7 @@ untouched_descriptors(void **state)
 	len = sizeof(before);
 	CHECK_INT(getpeername(p.cfd, (struct sockaddr *)&before, &len), 0);
 	CHECK_INT(before.sin_family, AF_INET);
-	h_pair_handshake(&p);
-	CHECK_TLS(p.client, p.crv);
-	CHECK_TLS(p.server, p.srv);
+	CHECK_PAIR(&p);
 	h_pair_echo(&p);
 	len = sizeof(after);
 	CHECK_INT(getpeername(p.cfd, (struct sockaddr *)&after, &len), 0);
@@ -1594,9 +1590,7 @@ blocking_descriptor(void **state)
 	(void)state;
 	PROXY_ONLY();
 	app_open(&p);
-	h_pair_handshake(&p);
-	CHECK_TLS(p.client, p.crv);
-	CHECK_TLS(p.server, p.srv);
+	CHECK_PAIR(&p);
 	/* The tickets are read, and nothing else is on the way. */
 	h_pair_echo(&p);
 	h_nonblock(p.sfd, 0);

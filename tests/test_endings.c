@@ -46,9 +46,7 @@ open_pair(struct h_pair *p, int version, int cfd, int sfd)
 	h_pair_start_on(p, client, server, "localhost", cfd, sfd);
 	tls_config_free(client);
 	tls_config_free(server);
-	h_pair_handshake(p);
-	CHECK_TLS(p->client, p->crv);
-	CHECK_TLS(p->server, p->srv);
+	CHECK_PAIR(p);
 }
 
 static void
@@ -930,9 +928,7 @@ close_with_foreign_descriptor(void **state)
 	CHECK_TLS(p.base, tls_accept_socket(p.base, &p.server, p.sfd));
 	fd = p.cfd;
 	p.cfd = a;
-	h_pair_handshake(&p);
-	CHECK_TLS(p.client, p.crv);
-	CHECK_TLS(p.server, p.srv);
+	CHECK_PAIR(&p);
 
 	h_socketpair(SOCK_STREAM, &mine, &other);
 	CHECK_INT(dup3(mine, a, O_CLOEXEC), a);

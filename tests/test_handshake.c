@@ -109,9 +109,7 @@ facts(void **state)
 			CHECK_STR(tls_conn_cipher(p.client), NULL);
 			check_no_peer(p.client);
 
-			h_pair_handshake(&p);
-			CHECK_TLS(p.client, p.crv);
-			CHECK_TLS(p.server, p.srv);
+			CHECK_PAIR(&p);
 
 			CHECK_STR(tls_conn_version(p.client), versions[v].name);
 			CHECK_STR(tls_conn_version(p.server), versions[v].name);
@@ -606,9 +604,7 @@ server_names(void **state)
 						 h_cert(cert), h_cert(key)));
 		}
 		h_pair_start(&p, client, server, cases[i].name);
-		h_pair_handshake(&p);
-		CHECK_TLS(p.client, p.crv);
-		CHECK_TLS(p.server, p.srv);
+		CHECK_PAIR(&p);
 		snprintf(subject, sizeof(subject),
 		    "/C=XX/O=libtls-proxy tests/CN=%s", cases[i].want_cert);
 		CHECK_STR(tls_peer_cert_subject(p.client), subject);
@@ -735,9 +731,7 @@ terminal(void **state)
 	cconfig = h_client_config();
 	sconfig = h_server_config("ecdsa");
 	h_pair_start_on(&p, cconfig, sconfig, "localhost", slave, master);
-	h_pair_handshake(&p);
-	CHECK_TLS(p.client, p.crv);
-	CHECK_TLS(p.server, p.srv);
+	CHECK_PAIR(&p);
 	h_pair_echo(&p);
 	h_pair_free(&p);
 	tls_config_free(cconfig);
@@ -870,9 +864,7 @@ descriptor_flags(void **state)
 	CHECK_INT(fcntl(a, F_SETFD, 0), 0);
 	CHECK_INT(setsockopt(b, SOL_SOCKET, SO_RCVTIMEO, &tv, sizeof(tv)), 0);
 	h_pair_start_on(&p, cconfig, sconfig, "localhost", a, b);
-	h_pair_handshake(&p);
-	CHECK_TLS(p.client, p.crv);
-	CHECK_TLS(p.server, p.srv);
+	CHECK_PAIR(&p);
 	CHECK_INT(fcntl(a, F_GETFD), 0);
 	CHECK_INT(fcntl(b, F_GETFD), FD_CLOEXEC);
 	CHECK(fcntl(a, F_GETFL) & O_NONBLOCK);
@@ -914,9 +906,7 @@ wants(void **state)
 	/* A call may start it, or it may be under way before. */
 	p.client = h_client(cconfig);
 	CHECK_TLS(p.client, tls_connect_socket(p.client, p.cfd, "localhost"));
-	h_pair_handshake(&p);
-	CHECK_TLS(p.client, p.crv);
-	CHECK_TLS(p.server, p.srv);
+	CHECK_PAIR(&p);
 	CHECK_INT(tls_read(p.server, &c, 1), TLS_WANT_POLLIN);
 	CHECK_INT(tls_write(p.server, "x", 0), 0);
 	CHECK_INT(tls_read(p.server, &c, (size_t)INT32_MAX + 1), -1);

@@ -59,9 +59,7 @@ open_isolated(struct h_pair *p, int isolation)
 	h_pair_start(p, client, server, "localhost");
 	tls_config_free(client);
 	tls_config_free(server);
-	h_pair_handshake(p);
-	CHECK_TLS(p->client, p->crv);
-	CHECK_TLS(p->server, p->srv);
+	CHECK_PAIR(p);
 	h_pair_echo(p);
 }
 
@@ -70,9 +68,7 @@ static void
 connect_to(struct h_pair *p, struct tls *base, struct tls_config *client)
 {
 	h_pair_join(p, client, base, "localhost");
-	h_pair_handshake(p);
-	CHECK_TLS(p->client, p->crv);
-	CHECK_TLS(p->server, p->srv);
+	CHECK_PAIR(p);
 	h_pair_echo(p);
 }
 

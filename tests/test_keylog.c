@@ -219,9 +219,7 @@ static void
 open_pair(struct h_pair *p, struct configs *c)
 {
 	h_pair_start(p, c->client, c->server, "localhost");
-	h_pair_handshake(p);
-	CHECK_TLS(p->client, p->crv);
-	CHECK_TLS(p->server, p->srv);
+	CHECK_PAIR(p);
 	h_pair_echo(p);
 }
 

@@ -82,9 +82,7 @@ works(struct tls_config *server, const char *servername, const char *name)
 	client = h_client_config();
 	tls_config_insecure_noverifyname(client);
 	h_pair_start(&p, client, server, servername);
-	h_pair_handshake(&p);
-	CHECK_TLS(p.client, p.crv);
-	CHECK_TLS(p.server, p.srv);
+	CHECK_PAIR(&p);
 	snprintf(subject, sizeof(subject), "/C=XX/O=libtls-proxy tests/CN=%s",
 	    name);
 	CHECK_STR(tls_peer_cert_subject(p.client), subject);
@@ -708,9 +706,7 @@ kinds(void **state)
 				       : TLS_PROTOCOL_TLSv1_3));
 			tls_config_insecure_noverifycert(client);
 			h_pair_start(&p, client, server, "localhost");
-			h_pair_handshake(&p);
-			CHECK_TLS(p.client, p.crv);
-			CHECK_TLS(p.server, p.srv);
+			CHECK_PAIR(&p);
 			h_pair_echo(&p);
 			h_pair_free(&p);
 			tls_config_free(client);
@@ -802,9 +798,7 @@ several_pairs(void **state)
 			tls_config_insecure_noverifycert(client);
 			tls_config_insecure_noverifyname(client);
 			h_pair_start(&p, client, server, cases[i].servername);
-			h_pair_handshake(&p);
-			CHECK_TLS(p.client, p.crv);
-			CHECK_TLS(p.server, p.srv);
+			CHECK_PAIR(&p);
 			CHECK_STR(tls_peer_cert_subject(p.client), subject);
 			h_pair_free(&p);
 			tls_config_free(client);
@@ -876,9 +870,7 @@ shake(struct h_pair *p, const char *want)
 {
 	char subject[128];
 
-	h_pair_handshake(p);
-	CHECK_TLS(p->client, p->crv);
-	CHECK_TLS(p->server, p->srv);
+	CHECK_PAIR(p);
 	snprintf(subject, sizeof(subject), "/C=XX/O=libtls-proxy tests/CN=%s",
 	    want);
 	CHECK_STR(tls_peer_cert_subject(p->client), subject);

@@ -377,9 +377,7 @@ connect_again(struct tls_config *cconfig, struct tls *base)
 	struct h_pair p;
 
 	h_pair_join(&p, cconfig, base, "localhost");
-	h_pair_handshake(&p);
-	CHECK_TLS(p.client, p.crv);
-	CHECK_TLS(p.server, p.srv);
+	CHECK_PAIR(&p);
 	h_pair_echo(&p);
 	h_pair_free(&p);
 }

@@ -134,9 +134,7 @@ freed_early(void **state)
 	tls_config_free(sconfig);
 	tls_free(p.base);
 	p.base = NULL;
-	h_pair_handshake(&p);
-	CHECK_TLS(p.client, p.crv);
-	CHECK_TLS(p.server, p.srv);
+	CHECK_PAIR(&p);
 	h_pair_echo(&p);
 	h_pair_free(&p);
 }
@@ -451,9 +449,7 @@ killed_under_load(int is_server)
 		struct h_pair p;
 
 		h_pair_join(&p, config, base, "localhost");
-		h_pair_handshake(&p);
-		CHECK_TLS(p.client, p.crv);
-		CHECK_TLS(p.server, p.srv);
+		CHECK_PAIR(&p);
 		h_pair_echo(&p);
 		h_pair_free(&p);
 		tls_free(base);
@@ -530,9 +526,7 @@ keeper_killed(void **state)
 	cconfig = h_client_config();
 	sconfig = h_server_config("rsa");
 	h_pair_start(&p, cconfig, sconfig, "localhost");
-	h_pair_handshake(&p);
-	CHECK_TLS(p.client, p.crv);
-	CHECK_TLS(p.server, p.srv);
+	CHECK_PAIR(&p);
 	h_pair_echo(&p);
 	h_pair_free(&p);
 	tls_config_free(cconfig);

@@ -181,9 +181,7 @@ server_peer(int argc, char **argv)
 	CHECK_CONFIG(sconfig,
 	    tls_config_set_keypair_mem(sconfig, cert, cert_len, key, key_len));
 	h_pair_start(&p, cconfig, sconfig, "localhost");
-	h_pair_handshake(&p);
-	CHECK_TLS(p.client, p.crv);
-	CHECK_TLS(p.server, p.srv);
+	CHECK_PAIR(&p);
 	pids[0] = h_wait_helper("keeper", -1);
 	pids[1] = h_wait_helper("worker", -1);
 	h_send(H_KEPT, pids, sizeof(pids));

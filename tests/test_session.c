@@ -168,9 +168,7 @@ connection(struct tls_config *client, struct tls *server)
 	h_pair_join(&p, client, server, "localhost");
 	CHECK_INT(tls_conn_session_resumed(p.client), 0);
 	CHECK_INT(tls_conn_session_resumed(p.server), 0);
-	h_pair_handshake(&p);
-	CHECK_TLS(p.client, p.crv);
-	CHECK_TLS(p.server, p.srv);
+	CHECK_PAIR(&p);
 	resumed = tls_conn_session_resumed(p.client);
 	CHECK_INT(tls_conn_session_resumed(p.server), resumed);
 	/* The session comes before the data, in TLS 1.3 as well. */
@@ -367,9 +365,7 @@ resumes(void **state)
 			session_read(e.fd, &before);
 			for (round = 0; round < 4; round++) {
 				h_pair_join(&p, e.client, e.base, "localhost");
-				h_pair_handshake(&p);
-				CHECK_TLS(p.client, p.crv);
-				CHECK_TLS(p.server, p.srv);
+				CHECK_PAIR(&p);
 				CHECK_INT(tls_conn_session_resumed(p.client),
 				    round > 0);
 				CHECK_INT(tls_conn_session_resumed(p.server),
@@ -440,9 +436,7 @@ resumes_with_client_certificate(void **state)
 		ends_serve(&e);
 		for (round = 0; round < 3; round++) {
 			h_pair_join(&p, e.client, e.base, "localhost");
-			h_pair_handshake(&p);
-			CHECK_TLS(p.client, p.crv);
-			CHECK_TLS(p.server, p.srv);
+			CHECK_PAIR(&p);
 			CHECK_INT(tls_conn_session_resumed(p.client),
 			    round > 0);
 			CHECK_INT(tls_conn_session_resumed(p.server),
@@ -1076,9 +1070,7 @@ session_without_certificate(void **state)
 			h_cert("client-chain.pem"), h_cert("client.key")));
 		session_write(e.fd, c.data, c.len);
 		h_pair_join(&p, e.client, base_later, "localhost");
-		h_pair_handshake(&p);
-		CHECK_TLS(p.client, p.crv);
-		CHECK_TLS(p.server, p.srv);
+		CHECK_PAIR(&p);
 		CHECK_INT(tls_peer_cert_provided(p.server), 1);
 		CHECK_INT(tls_conn_session_resumed(p.server), 0);
 		h_pair_free(&p);
@@ -1463,9 +1455,7 @@ file_in_parallel(void **state)
 				h_pair_join(&p[i], e.client, e.base,
 				    "localhost");
 			for (i = 0; i < 16; i++) {
-				h_pair_handshake(&p[i]);
-				CHECK_TLS(p[i].client, p[i].crv);
-				CHECK_TLS(p[i].server, p[i].srv);
+				CHECK_PAIR(&p[i]);
 				CHECK_INT(tls_conn_session_resumed(p[i].client),
 				    tls_conn_session_resumed(p[i].server));
 			}

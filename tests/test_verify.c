@@ -437,9 +437,7 @@ verified_later(void **state)
 	set_identity(server, "good", NULL);
 	for (i = 0; i < 2; i++) {
 		h_pair_start(&p, client, server, "localhost");
-		h_pair_handshake(&p);
-		CHECK_TLS(p.client, p.crv);
-		CHECK_TLS(p.server, p.srv);
+		CHECK_PAIR(&p);
 		h_pair_free(&p);
 		if (i == 0)
 			CHECK_INT(symlink(odd("path/hashed", ""), path), 0);
@@ -607,9 +605,7 @@ open_pair(struct h_pair *p, const char *chain, int flags)
 	h_pair_start(p, client, server, "localhost");
 	tls_config_free(client);
 	tls_config_free(server);
-	h_pair_handshake(p);
-	CHECK_TLS(p->client, p->crv);
-	CHECK_TLS(p->server, p->srv);
+	CHECK_PAIR(p);
 }
 
 static int
@@ -807,9 +803,7 @@ stapled_pairs(void **state)
 			CHECK_CONFIG(client,
 			    tls_config_set_protocols(client, versions[v].bits));
 			h_pair_start(&p, client, server, "localhost");
-			h_pair_handshake(&p);
-			CHECK_TLS(p.client, p.crv);
-			CHECK_TLS(p.server, p.srv);
+			CHECK_PAIR(&p);
 			CHECK_STR(tls_peer_ocsp_result(p.client), "good");
 			h_pair_free(&p);
 		}
@@ -1004,9 +998,7 @@ ocsp_of_client(void **state)
 	h_pair_start(&p, client, server, "localhost");
 	tls_config_free(client);
 	tls_config_free(server);
-	h_pair_handshake(&p);
-	CHECK_TLS(p.client, p.crv);
-	CHECK_TLS(p.server, p.srv);
+	CHECK_PAIR(&p);
 	CHECK_STR(tls_peer_ocsp_url(p.server), "http://ocsp.test/");
 	check_no_ocsp(p.server);
 	CHECK_TLS(p.server, process(p.server, "good"));

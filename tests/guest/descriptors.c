@@ -96,9 +96,7 @@ closefrom_3_after(void)
 	CHECK_TLS(base, tls_accept_socket(base, &p.server, p.sfd));
 	p.client = client;
 	p.base = base;
-	h_pair_handshake(&p);
-	CHECK_TLS(p.client, p.crv);
-	CHECK_TLS(p.server, p.srv);
+	CHECK_PAIR(&p);
 	h_pair_echo(&p);
 	h_pair_free(&p);
 	tls_config_free(cconfig);
@@ -121,9 +119,7 @@ closefrom_4_after(void)
 	cconfig = h_client_config();
 	sconfig = h_server_config("rsa");
 	h_pair_start_on(&p, cconfig, sconfig, "localhost", 0, 3);
-	h_pair_handshake(&p);
-	CHECK_TLS(p.client, p.crv);
-	CHECK_TLS(p.server, p.srv);
+	CHECK_PAIR(&p);
 	close_from(4);
 	h_pair_echo(&p);
 	CHECK_TLS(p.client, h_close(p.client, p.cfd));
@@ -250,9 +246,7 @@ connection_on_0_and_1(void)
 	h_nonblock(0, 1);
 	CHECK_TLS(p.client, tls_connect_socket(p.client, a, "localhost"));
 	CHECK_TLS(p.base, tls_accept_fds(p.base, &p.server, 0, 1));
-	h_pair_handshake(&p);
-	CHECK_TLS(p.client, p.crv);
-	CHECK_TLS(p.server, p.srv);
+	CHECK_PAIR(&p);
 	h_write(p.server, 1, "hello", 5);
 	h_pair_free(&p);
 	tls_config_free(cconfig);

@@ -266,9 +266,7 @@ guest_use_files(const struct guest_files *files)
 	h_pair_start(&p, client, server, "localhost");
 	tls_config_free(client);
 	tls_config_free(server);
-	h_pair_handshake(&p);
-	CHECK_TLS(p.client, p.crv);
-	CHECK_TLS(p.server, p.srv);
+	CHECK_PAIR(&p);
 	h_pair_echo(&p);
 	h_pair_free(&p);
 }
@@ -286,9 +284,7 @@ guest_use_server(struct tls *base, struct tls_config *config)
 	}
 	h_pair_join(&p, config, base, "localhost");
 	tls_config_free(own);
-	h_pair_handshake(&p);
-	CHECK_TLS(p.client, p.crv);
-	CHECK_TLS(p.server, p.srv);
+	CHECK_PAIR(&p);
 	h_pair_echo(&p);
 	h_pair_free(&p);
 }

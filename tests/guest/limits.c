@@ -216,9 +216,7 @@ nproc_0_after_configure(void)
 	guest_configs(&files, &cconfig, &sconfig);
 	set_limit(RLIMIT_NPROC, 0, 1);
 	h_pair_start(&p, cconfig, sconfig, "localhost");
-	h_pair_handshake(&p);
-	CHECK_TLS(p.client, p.crv);
-	CHECK_TLS(p.server, p.srv);
+	CHECK_PAIR(&p);
 	h_pair_echo(&p);
 	h_pair_free(&p);
 	tls_config_free(cconfig);
@@ -330,9 +328,7 @@ fsize_0(void)
 	sconfig = h_server_config("ecdsa");
 	h_pair_start(&p, cconfig, sconfig, "localhost");
 	set_limit(RLIMIT_FSIZE, 0, 1);
-	h_pair_handshake(&p);
-	CHECK_TLS(p.client, p.crv);
-	CHECK_TLS(p.server, p.srv);
+	CHECK_PAIR(&p);
 	h_pair_echo(&p);
 	guest_use_server(p.base, cconfig);
 	h_pair_free(&p);

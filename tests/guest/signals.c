@@ -303,9 +303,7 @@ signals_all_the_time(void)
 		/* The harness's own connect(2) would be interrupted. */
 		h_socketpair(SOCK_STREAM, &a, &b);
 		h_pair_start_on(&p, cconfig, sconfig, "localhost", a, b);
-		h_pair_handshake(&p);
-		CHECK_TLS(p.client, p.crv);
-		CHECK_TLS(p.server, p.srv);
+		CHECK_PAIR(&p);
 		h_pair_echo(&p);
 		CHECK_TLS(p.client, h_close(p.client, p.cfd));
 		h_pair_free(&p);
