@@ -4,12 +4,14 @@
 #
 # httpd with a configuration file, and curl, wget and openssl as its clients.
 # As root the server processes have a user and a root directory of their own.
+# WITHOUT_OPENAT2 in the environment runs a program as where that call is not.
 
 # Functions are called by name, and the configurations are shell text.
 # shellcheck disable=SC2317,SC2154
 # shellcheck source=tests/interop/lib.bash
 . "$(dirname "$0")/lib.bash"
 need openssl curl wget ab
+: "${WITHOUT_OPENAT2:?}"
 
 source=$(cd "$(dirname "$0")/../.." && pwd)
 httpd=$(cd "$EXAMPLES" && pwd)/httpd
