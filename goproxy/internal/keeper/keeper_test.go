@@ -682,7 +682,18 @@ func newLinked(t testing.TB) *linked {
 		unix.Close(end)
 		unix.Close(appEnd)
 	})
-	w := newWorker(newKeeper("test", nil))
+	// Other workers cannot be started.
+	supervisor, gone, err := channel.Pair()
+	if err != nil {
+		t.Fatal(err)
+	}
+	unix.Close(gone)
+	k := newKeeper("test", supervisor)
+	t.Cleanup(func() {
+		k.running.Wait()
+		supervisor.Close()
+	})
+	w := newWorker(k)
 	conf := &config{id: 1, use: use{role: wire.RoleServer}, pairs: 1, channel: app, document: memfd(t, nil),
 		update: channel.Fds{memfd(t, nil)}, answer: func(string) {}}
 	w.configs[1] = conf
@@ -960,7 +971,7 @@ func FuzzLink(f *testing.F) {
 	staple := document(f, &wire.Staple{Response: []byte("response")})
 	for _, m := range []wire.Message{&wire.ConfigUpdate{Config: 1}, &wire.ConfigUpdate{Config: 2}, &wire.KeyDone{Config: 1, Slot: 2},
 		&wire.ConfigReady{Config: 1}, &wire.ConfigReady{Config: 1, Error: "x"}, &wire.ConfigClosed{Config: 1},
-		&wire.Sign{Config: 1, Slot: 1}} {
+		&wire.Sign{Config: 1, Slot: 1}, &wire.Overflow{Config: 1}} {
 		b, err := wire.Encode(m)
 		if err != nil {
 			f.Fatal(err)
