@@ -309,9 +309,7 @@ askers_peer(int argc, char **argv)
 	for (i = 0; i < ASKERS; i++)
 		CHECK_INT(tls_request_default(requests[i]), 0);
 	for (i = 0; i < ASKERS; i++) {
-		h_pair_handshake(&pairs[i]);
-		CHECK_TLS(pairs[i].server, pairs[i].srv);
-		CHECK_TLS(pairs[i].client, pairs[i].crv);
+		CHECK_PAIR(&pairs[i]);
 		h_pair_echo(&pairs[i]);
 		h_pair_free(&pairs[i]);
 	}
@@ -336,9 +334,7 @@ burst_peer(int argc, char **argv)
 	for (i = 0; i < ASKERS; i++)
 		h_pair_join(&pairs[i], e.cconfig, e.base, "localhost");
 	for (i = 0; i < ASKERS; i++) {
-		h_pair_handshake(&pairs[i]);
-		CHECK_TLS(pairs[i].server, pairs[i].srv);
-		CHECK_TLS(pairs[i].client, pairs[i].crv);
+		CHECK_PAIR(&pairs[i]);
 		h_pair_echo(&pairs[i]);
 	}
 	CHECK(h_helper_list("worker", list, 8) > 1);

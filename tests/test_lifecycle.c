@@ -144,9 +144,9 @@ static void
 keys_cleared(void **state)
 {
 	struct tls_config *cconfig, *sconfig;
-	struct tls *base, *conn, *client;
-	struct h_pair p = { 0 };
-	int n, a, b;
+	struct tls *base;
+	struct h_pair p;
+	int n;
 
 	(void)state;
 	cconfig = h_client_config();
@@ -154,19 +154,8 @@ keys_cleared(void **state)
 	base = h_server(sconfig);
 	tls_config_clear_keys(sconfig);
 	for (n = 0; n < 2; n++) {
-		h_tcp_pair(&a, &b);
-		h_nonblock(a, 1);
-		h_nonblock(b, 1);
-		client = h_client(cconfig);
-		CHECK_TLS(client, tls_connect_socket(client, a, "localhost"));
-		CHECK_TLS(base, tls_accept_socket(base, &conn, b));
-		p.client = client;
-		p.server = conn;
-		p.cfd = a;
-		p.sfd = b;
-		h_pair_handshake(&p);
-		CHECK_TLS(client, p.crv);
-		CHECK_TLS(conn, p.srv);
+		h_pair_join(&p, cconfig, base, "localhost");
+		CHECK_PAIR(&p);
 		h_pair_echo(&p);
 		h_pair_free(&p);
 	}

@@ -1144,16 +1144,8 @@ threads_peer(int argc, char **argv)
 	CHECK(tls_request_fd(m.base) != -1);
 	CHECK_INT(pthread_create(&thread, NULL, answer_backwards, &m), 0);
 	for (i = 0; i < MANY; i++) {
-		memset(&p[i], 0, sizeof(p[i]));
+		h_pair_join(&p[i], client, m.base, "localhost");
 		p[i].crv = p[i].srv = TLS_WANT_POLLIN;
-		h_tcp_pair(&p[i].cfd, &p[i].sfd);
-		h_nonblock(p[i].cfd, 1);
-		h_nonblock(p[i].sfd, 1);
-		p[i].client = h_client(client);
-		CHECK_TLS(p[i].client,
-		    tls_connect_socket(p[i].client, p[i].cfd, "localhost"));
-		CHECK_TLS(m.base,
-		    tls_accept_socket(m.base, &p[i].server, p[i].sfd));
 	}
 	do {
 		for (i = 0, busy = 0; i < MANY; i++)
@@ -1166,10 +1158,7 @@ threads_peer(int argc, char **argv)
 		CHECK_TLS(p[i].server, p[i].srv);
 		rsa += strstr(tls_peer_cert_subject(p[i].client), "CN=rsa") !=
 		       NULL;
-		tls_free(p[i].client);
-		tls_free(p[i].server);
-		close(p[i].cfd);
-		close(p[i].sfd);
+		h_pair_free(&p[i]);
 	}
 	CHECK_INT(pthread_join(thread, &result), 0);
 	CHECK(result == NULL);

@@ -659,6 +659,18 @@ func TestUpdate(t *testing.T) {
 	b.finish()
 }
 
+// newOrphan returns a keeper whose supervisor has gone: it starts no worker.
+func newOrphan(t testing.TB) *keeper {
+	t.Helper()
+	supervisor, end, err := channel.Pair()
+	if err != nil {
+		t.Fatal(err)
+	}
+	unix.Close(end)
+	t.Cleanup(func() { supervisor.Close() })
+	return newKeeper("test", supervisor)
+}
+
 // A linked is a worker with a configuration and a link whose other end nobody
 // reads.
 type linked struct {
@@ -682,17 +694,8 @@ func newLinked(t testing.TB) *linked {
 		unix.Close(end)
 		unix.Close(appEnd)
 	})
-	// Other workers cannot be started.
-	supervisor, gone, err := channel.Pair()
-	if err != nil {
-		t.Fatal(err)
-	}
-	unix.Close(gone)
-	k := newKeeper("test", supervisor)
-	t.Cleanup(func() {
-		k.running.Wait()
-		supervisor.Close()
-	})
+	k := newOrphan(t)
+	t.Cleanup(k.running.Wait)
 	w := newWorker(k)
 	conf := &config{id: 1, use: use{role: wire.RoleServer}, pairs: 1, channel: app, document: memfd(t, nil),
 		update: channel.Fds{memfd(t, nil)}, answer: func(string) {}}
@@ -920,13 +923,7 @@ func FuzzDraft(f *testing.F) {
 	kp := testcert.New(f, testcert.Options{})
 	f.Add(b, uint8(3), append(kp.CertPEM, kp.KeyPEM...))
 	f.Fuzz(func(t *testing.T, b []byte, n uint8, content []byte) {
-		sup, supEnd, err := channel.Pair()
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer sup.Close()
-		unix.Close(supEnd)
-		k := newKeeper("test", sup)
+		k := newOrphan(t)
 		k.users = 1
 		k.running.Add(1)
 		// A worker that has no process: what is committed stays with it.
