@@ -557,7 +557,6 @@ next_of(struct tls_requests *requests, uint64_t id)
 		smaller = realloc(request, sizeof(*request) + (size_t)n);
 		if (smaller != NULL)
 			request = smaller;
-		request->context = id;
 		if (parse_request(request, (size_t)n) == -1) {
 			request_free(request);
 			request = NULL;
@@ -566,6 +565,7 @@ next_of(struct tls_requests *requests, uint64_t id)
 	if (request != NULL) {
 		requests_ref(requests);
 		request->requests = requests;
+		request->context = id;
 		request->facts.context = entry->ctx;
 		request->next = requests->unanswered;
 		requests->unanswered = request;
